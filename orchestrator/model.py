@@ -1,0 +1,313 @@
+"""The frozen values that the stages hand to each other (glossary: `orchestrator/__init__.py`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Union
+
+Scalar = Union[str, int, float, bool, None]
+
+
+class Status(str, Enum):
+    """Why a cell has, or has not, a number (design §7)."""
+
+    OK = "ok"
+    UNSUPPORTED = "unsupported"
+    CONVERT_FAILED = "convert_failed"
+    COMPILE_FAILED = "compile_failed"
+    WRONG_ANSWER = "wrong_answer"
+    FALLBACK = "fallback"
+    CRASHED = "crashed"
+    OOM = "oom"
+    TIMEOUT = "timeout"
+    UNSTABLE = "unstable"
+    BUILD_FAILED = "build_failed"
+    IMAGE_UNAVAILABLE = "image_unavailable"
+    HOST_LOST = "host_lost"
+    GPU_LOST = "gpu_lost"
+    INTERRUPTED = "interrupted"
+    NOT_RUN = "not_run"
+
+    @property
+    def is_infrastructure(self) -> bool:
+        """True where the host, not the backend, is to blame: retried, and missing for resume."""
+        return self in _INFRASTRUCTURE
+
+
+_INFRASTRUCTURE = frozenset(
+    {Status.IMAGE_UNAVAILABLE, Status.HOST_LOST, Status.GPU_LOST, Status.INTERRUPTED, Status.NOT_RUN}
+)
+
+
+class Scenario(str, Enum):
+    """Load patterns under MLPerf's names (design §5)."""
+
+    SINGLE_STREAM = "single_stream"
+    OFFLINE = "offline"
+
+
+class IsolationKind(str, Enum):
+    """How dependencies are kept apart (design §4)."""
+
+    DOCKER = "docker"
+    VENV = "venv"
+    INTERPRETER = "interpreter"
+
+
+class BaseVariant(str, Enum):
+    """What a base image holds beside Python: nothing, or a C++ toolchain with Python's headers."""
+
+    SLIM = "slim"
+    TOOLCHAIN = "toolchain"
+
+
+class Phase(str, Enum):
+    """Where in its life a trial was when something happened."""
+
+    RENDER = "render"
+    BUILD = "build"
+    START = "start"
+    IMPORT = "import"
+    CONVERT = "convert"
+    LOAD = "load"
+    COMPILE = "compile"
+    WARMUP = "warmup"
+    MEASURE = "measure"
+    VERIFY = "verify"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingSpec:
+    """One switch of a backend, as its `backend.yaml` declares it."""
+
+    name: str
+    type: str  # string | integer | number | boolean
+    default: Scalar
+    choices: tuple[Scalar, ...] = ()
+    doc: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvSpec:
+    """One set of dependencies kept apart from all others: becomes an image or a virtual environment."""
+
+    name: str  # "onnxruntime", "ncnn/converter", "_models"
+    folder: Path  # holds requirements.in and lock-cp<XY>-<machine>.txt
+    base: BaseVariant = BaseVariant.SLIM
+    extra_index_urls: tuple[str, ...] = ()
+    version: str | None = None  # of the backend's distribution, where an entry asks for another than the lock's
+    version_of: str | None = None  # the distribution that `version` pins
+    extra_files: tuple[Path, ...] = ()  # adapters that live outside runners/ (user backends)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConverterSpec:
+    """Turns a model's ONNX file into a backend's own format, in an environment of its own."""
+
+    env: EnvSpec
+    output: str  # the format it writes
+    static_batch: bool = False  # True: one artifact per batch size
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendSpec:
+    """One backend as its folder declares it."""
+
+    name: str
+    title: str
+    licence: str
+    homepage: str
+    adapter: str  # module below runners/adapters (or the file in the user's own folder)
+    env: EnvSpec
+    formats: tuple[str, ...]  # what load() takes, best first: onnx, pt2, ncnn …
+    precisions: tuple[str, ...]
+    devices: tuple[str, ...]
+    settings: Mapping[str, SettingSpec] = field(default_factory=dict)
+    converter: ConverterSpec | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendEntry:
+    """One row of the matrix: a backend under a label, with its settings filled in."""
+
+    label: str
+    backend: str
+    settings: Mapping[str, Scalar]
+    version: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One point of the matrix."""
+
+    label: str
+    backend: str
+    settings: Mapping[str, Scalar]
+    backend_version: str | None
+    model: str
+    host: str
+    device: str
+    precision: str
+    batch: int
+    threads: int
+    instances: int
+    scenario: Scenario
+
+    @property
+    def id(self) -> str:
+        """Readable slug + 8 hex digits of the canonical content; unique within a matrix."""
+        slug = "-".join(
+            _slug(str(part))
+            for part in (self.label, self.model, self.device, self.precision, f"b{self.batch}", f"t{self.threads}",
+                         self.scenario.value)
+        )
+        return f"{slug}-{digest(self.canonical())[:8]}"
+
+    def canonical(self) -> dict[str, Any]:
+        """The cell as plain JSON, in a fixed shape."""
+        return {
+            "label": self.label, "backend": self.backend, "settings": dict(self.settings),
+            "backend_version": self.backend_version, "model": self.model, "host": self.host,
+            "device": self.device, "precision": self.precision, "batch": self.batch,
+            "threads": self.threads, "instances": self.instances, "scenario": self.scenario.value,
+        }
+
+    @property
+    def load_key(self) -> str:
+        """Cells with equal keys share a load, hence a trial."""
+        shared = {k: v for k, v in self.canonical().items() if k not in ("batch", "scenario")}
+        return digest(shared)[:12]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """The cells that one fresh process measures after loading one model once."""
+
+    id: str
+    cells: tuple[Cell, ...]  # same load_key; ordered by scenario, then batch ascending
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How long and how often to measure."""
+
+    name: str
+    trials: int  # fresh processes per cell
+    min_duration_s: float  # of one cell's timed loop
+    min_iterations: int
+    max_iterations: int
+    warmup_s: float
+    max_cell_s: float  # a cell that cannot finish min_iterations within this is `timeout`/`not_run`
+    trial_timeout_s: float
+    max_retries: int  # of a trial whose machine state differed, or whose host failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """One input or output: ONNX element type name (float, int64 …) and dims (int or symbol)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedModel:
+    """A model ready to be measured: a folder that is content-addressed and complete."""
+
+    name: str
+    folder: Path  # model.onnx (+ external data), inputs.npz, reference.npz, model.json, other formats
+    sha256: str  # of the ONNX file with its external data
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    batchable: bool  # every input and output has a free first dimension
+    fixed_batch: int  # the batch size where it is not free
+    formats: Mapping[str, str]  # format -> path relative to folder; always has "onnx"
+    samples: int  # distinct rows in inputs.npz
+    reference_source: str  # "torch float64", "onnx reference evaluator float64", "onnxruntime float32"
+    tolerance: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyEnv:
+    """An environment that exists: what to run in it and what it weighs."""
+
+    name: str
+    kind: IsolationKind
+    reference: str  # image id, venv path or interpreter path
+    digest: str  # content key: part of every record's key
+    python: str  # the interpreter inside
+    size_mb: float | None
+    packages: int | None
+    prepare_s: float  # 0 when it was there already
+    source: str  # built | cached | pulled | given
+    null_reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Resources every trial gets alike."""
+
+    cpus: tuple[int, ...]
+    memory_mb: int
+    pids: int = 4096
+
+
+class Ending(str, Enum):
+    """How a sandboxed process ended, before anyone looked at its result."""
+
+    EXITED = "exited"
+    DEADLINE = "deadline"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"  # the engine or the host went away
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """One process to run in an environment, and what it may have."""
+
+    name: str  # unique within the run: becomes the container's name
+    env: ReadyEnv
+    job: Mapping[str, Any]  # paths in it are Path objects below a staged folder; rewritten to where they lie inside
+    staged: tuple[Path, ...]  # read-only folders on this machine that the job needs
+    outputs: tuple[str, ...]  # files to bring back beside result.json and events.jsonl
+    limits: Limits
+    deadline_s: float
+    out_dir: Path  # where what comes back is put on this machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What is known of a sandboxed process once it is over."""
+
+    ending: Ending
+    exit_code: int | None
+    oom_killed: bool
+    log_tail: str
+    wall_s: float
+    started: str  # ISO 8601, UTC
+    container_start_ms: float | None
+    result_file: Path | None  # result.json as brought back, not validated
+    events: tuple[Mapping[str, Any], ...]  # validated, bounded
+    detail: str = ""
+    not_enforced: tuple[str, ...] = ()
+
+
+def canonical_json(value: Any) -> str:
+    """Equal values give equal text: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def _slug(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "._" else "_" for c in text).strip("_") or "x"
