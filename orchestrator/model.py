@@ -276,7 +276,7 @@ class RunRequest:
     env: ReadyEnv
     job: Mapping[str, Any]  # paths in it are Path objects below a staged folder; rewritten to where they lie inside
     staged: tuple[Path, ...]  # read-only folders on this machine that the job needs
-    outputs: tuple[str, ...]  # files to bring back beside result.json and events.jsonl
+    max_output_bytes: int  # of all that the process leaves in its output folder
     limits: Limits
     deadline_s: float
     out_dir: Path  # where what comes back is put on this machine

@@ -1,0 +1,124 @@
+"""Conversions: a model in a backend's own format, made once in the converter's environment and kept by content."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.classify import Verdict, classify
+from orchestrator.isolation.base import Isolation, Stop
+from orchestrator.model import BackendSpec, Limits, Phase, PreparedModel, ReadyEnv, RunRequest, Status, digest
+from orchestrator.protocol import BadResultError, convert_job, read_result
+from orchestrator.records import write_atomically
+
+META = "artifact.json"
+MAX_ARTIFACT_BYTES = 64 << 30
+CONVERT_DEADLINE_S = 1_800.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A converted model: its folder (read-only for trials), the file to load, and what the conversion took."""
+
+    key: str
+    folder: Path
+    file: Path
+    format: str
+    convert_ms: float | None
+    cached: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifacts:
+    """The cache of conversions, and the way to make what is missing."""
+
+    cache: Path
+    isolation: Isolation
+    limits: Limits
+    stop: Stop
+    say: Callable[[str], None]
+
+    def get(self, backend: BackendSpec, env: ReadyEnv, model: PreparedModel, precision: str) -> Artifact | Verdict:
+        """The artifact, converted now where it is not there; a Verdict says why there is none."""
+        key = digest(
+            {
+                "backend": backend.name, "env": env.digest, "model": model.sha256, "precision": precision,
+                "folder": model.folder.name,
+            }
+        )[:16]
+        folder = self.cache / "artifacts" / key
+        found = _load(folder, key)
+        if found is not None:
+            return found
+        self.say(f"converting {model.name} for {backend.name}")
+        with tempfile.TemporaryDirectory(prefix="infermatrix-convert-") as scratch:
+            return self._convert(backend, env, model, precision, key, folder, Path(scratch) / "out")
+
+    def _convert(
+        self, backend: BackendSpec, env: ReadyEnv, model: PreparedModel, precision: str, key: str, folder: Path, out: Path
+    ) -> Artifact | Verdict:
+        trial = f"convert-{key}"
+        batch = None if model.batchable else model.fixed_batch
+        outcome = self.isolation.run(
+            RunRequest(
+                name=trial, env=env,
+                job=convert_job(backend=backend, settings={}, precision=precision, model=model, batch=batch, trial=trial),
+                staged=(model.folder,), max_output_bytes=MAX_ARTIFACT_BYTES, limits=self.limits,
+                deadline_s=CONVERT_DEADLINE_S, out_dir=out,
+            ),
+            self.stop,
+        )
+        result: Mapping[str, Any] | None = None
+        problem = None
+        if outcome.result_file is not None:
+            try:
+                result = read_result(outcome.result_file, trial=trial, task="convert")
+            except BadResultError as error:
+                problem = str(error)
+        made = (result or {}).get("artifact") or {}
+        name = made.get("file")
+        if result is None or result.get("failure") or not result.get("complete") or not _is_plain(name, out / "artifact"):
+            return _as_conversion(classify(("conversion",), outcome, result, problem, {})["conversion"], outcome.log_tail)
+        took = (result.get("phases") or {}).get("convert_ms")
+        meta = {"file": name, "format": str(made.get("format") or ""), "convert_ms": took}
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / "artifact" / META, json.dumps(meta).encode())
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+        shutil.move(str(out / "artifact"), str(temporary / "artifact"))
+        shutil.rmtree(folder, ignore_errors=True)
+        (temporary / "artifact").rename(folder)
+        temporary.rmdir()
+        found = _load(folder, key, cached=False)
+        assert found is not None
+        return found
+
+
+def _load(folder: Path, key: str, *, cached: bool = True) -> Artifact | None:
+    try:
+        meta = json.loads((folder / META).read_text())
+        return Artifact(
+            key=key, folder=folder, file=folder / meta["file"], format=meta["format"], convert_ms=meta["convert_ms"],
+            cached=cached,
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_plain(name: Any, folder: Path) -> bool:
+    """The artifact's name came out of a container: it must be an existing entry of its folder, nothing else."""
+    return isinstance(name, str) and Path(name).name == name and not name.startswith(".") and (folder / name).exists()
+
+
+def _as_conversion(verdict: Verdict, log_tail: str) -> Verdict:
+    """A converter that crashed is a conversion that failed; what the host did stays what it is."""
+    keep = (Status.UNSUPPORTED, Status.OOM, Status.TIMEOUT)
+    status = verdict.status if verdict.status.is_infrastructure or verdict.status in keep else Status.CONVERT_FAILED
+    reason = verdict.reason
+    if status is Status.CONVERT_FAILED and log_tail.strip() and "exited" in (reason or ""):
+        reason = f"{reason}: {log_tail.strip().splitlines()[-1][:200]}"
+    return Verdict(status=status, reason=reason, phase=Phase.CONVERT.value)

@@ -1,0 +1,1 @@
+"""How a process runs apart from all others: in a container, a virtual environment or an interpreter of the user's."""

@@ -1,0 +1,155 @@
+"""Trials in containers: the one module that starts them, and takes their results back, through the Docker SDK.
+
+Every container is hardened alike (design §4): not root, read-only root, no network, no capabilities, limited
+memory, processes and CPUs, `--init` (Python as PID 1 ignores SIGTERM), inputs and results through volumes (bind
+mounts break on remote engines), kept until it was inspected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import docker.types
+import requests
+
+from orchestrator.errors import BuildError
+from orchestrator.isolation.archive import TooLargeError, extract_bounded
+from orchestrator.isolation.base import LOG_TAIL_BYTES, RESULT_FILE, Stop, place
+from orchestrator.isolation.events import read_events
+from orchestrator.isolation.owner import LABEL, RUN_LABEL, Owner
+from orchestrator.isolation.staging import Staging
+from orchestrator.model import Ending, EnvSpec, IsolationKind, Outcome, ReadyEnv, RunRequest
+
+IO_DIR = "/mx/io"
+RUNNER = "/opt/infermatrix/runners/run.py"
+USER = "65532:65532"
+WAIT_STEP_S = 1.0  # how long a stop request may go unnoticed
+TERM_GRACE_S = 3
+TMP_SIZE = "2g"
+PrepareEnvs = Callable[[Sequence[EnvSpec], Callable[[str], None]], Mapping[str, "ReadyEnv | BuildError"]]
+
+
+class DockerIsolation:
+    """Runs each request in a container of its own on one engine."""
+
+    kind = IsolationKind.DOCKER
+
+    def __init__(self, client: docker.DockerClient, run_id: str, prepare: PrepareEnvs) -> None:
+        self._api = client.api
+        self._run_id = run_id
+        self._prepare = prepare
+        self._labels = {LABEL: str(Owner.this_process()), RUN_LABEL: run_id}
+        self._staging = Staging(client.api, run_id, self._labels)
+
+    def prepare(self, envs: Sequence[EnvSpec], say: Callable[[str], None]) -> Mapping[str, ReadyEnv | BuildError]:
+        """Build (or find) an image per environment."""
+        return self._prepare(envs, say)
+
+    def run(self, request: RunRequest, stop: Stop) -> Outcome:
+        """One container from create to remove; an engine that fails meanwhile gives `Ending.LOST`."""
+        started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        begin = time.monotonic()
+        try:
+            with self._container(request) as container:
+                return self._follow(container, request, stop, started, begin)
+        except (docker.errors.DockerException, requests.RequestException, TooLargeError) as error:
+            lost = not isinstance(error, TooLargeError)
+            return Outcome(
+                ending=Ending.LOST if lost else Ending.EXITED, exit_code=None, oom_killed=False, log_tail="",
+                wall_s=time.monotonic() - begin, started=started, container_start_ms=None, result_file=None, events=(),
+                detail=f"{'the engine failed' if lost else 'the output was refused'}: {_first_line(error)}",
+            )
+
+    def close(self) -> None:
+        """Remove the run's volumes."""
+        self._staging.remove_all()
+
+    @contextlib.contextmanager
+    def _container(self, request: RunRequest) -> Iterator[str]:
+        volumes = [self._staging.volume(folder, request.env.reference) for folder in request.staged]
+        inside = {folder: f"/mx/in/{number}" for number, folder in enumerate(request.staged)}
+        job = json.dumps(place(request.job, lambda path: _inside(path, inside)))
+        cpus = ",".join(map(str, request.limits.cpus))
+        memory = request.limits.memory_mb << 20
+        host_config = self._api.create_host_config(
+            binds=[f"{volume}:{inside[folder]}:ro" for volume, folder in zip(volumes, request.staged, strict=True)],
+            init=True, network_mode="none", read_only=True, tmpfs={"/tmp": f"rw,exec,mode=1777,size={TMP_SIZE}"},
+            cap_drop=["ALL"], security_opt=["no-new-privileges"], pids_limit=request.limits.pids,
+            mem_limit=memory, memswap_limit=memory, cpuset_cpus=cpus,
+            log_config=docker.types.LogConfig(type="json-file", config={"max-size": "5m", "max-file": "1"}),
+        )
+        # A name that says what it is makes a create that timed out and was repeated collide instead of multiply
+        # (docker-py #2461).
+        created = self._api.create_container(
+            request.env.reference,
+            [request.env.python, RUNNER, "--job-json", job, "--out", IO_DIR],
+            name=f"infermatrix-{self._run_id}-{request.name}",
+            user=USER, volumes=[IO_DIR], labels=self._labels, host_config=host_config, entrypoint=[],
+            environment={"HOME": "/tmp", "TMPDIR": "/tmp"}, working_dir="/tmp", stop_signal="SIGTERM",
+        )
+        container = created["Id"]
+        try:
+            yield container
+        finally:
+            with contextlib.suppress(docker.errors.NotFound):
+                self._api.remove_container(container, v=True, force=True)
+
+    def _follow(self, container: str, request: RunRequest, stop: Stop, started: str, begin: float) -> Outcome:
+        before_start = time.monotonic()
+        self._api.start(container)
+        start_ms = (time.monotonic() - before_start) * 1e3
+        ending = self._wait(container, before_start + request.deadline_s, stop)
+        state: Mapping[str, Any] = self._api.inspect_container(container)["State"]
+        tail = self._api.logs(container, tail=60)[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
+        request.out_dir.mkdir(parents=True, exist_ok=True)
+        chunks, _ = self._api.get_archive(container, IO_DIR)
+        extract_bounded(chunks, request.out_dir, max_bytes=request.max_output_bytes, max_files=10_000)
+        result = request.out_dir / RESULT_FILE
+        return Outcome(
+            ending=ending, exit_code=state.get("ExitCode"), oom_killed=bool(state.get("OOMKilled")), log_tail=tail,
+            wall_s=time.monotonic() - begin, started=started, container_start_ms=start_ms,
+            result_file=result if result.is_file() else None, events=read_events(request.out_dir),
+            detail=str(state.get("Error") or ""),
+        )
+
+    def _wait(self, container: str, deadline: float, stop: Stop) -> Ending:
+        """Until the container is over. The SDK's `wait(timeout)` is an HTTP timeout and raises ConnectionError."""
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or stop.requested:
+                # Polite first: the runner writes what it has; what ignores SIGTERM is killed by the engine.
+                with contextlib.suppress(docker.errors.APIError):
+                    self._api.stop(container, timeout=TERM_GRACE_S)
+                return Ending.INTERRUPTED if stop.requested else Ending.DEADLINE
+            try:
+                self._api.wait(container, timeout=min(left, WAIT_STEP_S))
+            except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
+                if not self._answers():
+                    raise
+                continue
+            return Ending.EXITED
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self._api.ping())
+        except (docker.errors.DockerException, requests.RequestException):
+            return False
+
+
+def _inside(path: Path, inside: Mapping[Path, str]) -> str:
+    for folder, target in inside.items():
+        if path.is_relative_to(folder):
+            return f"{target}/{path.relative_to(folder).as_posix()}" if path != folder else target
+    raise ValueError(f"{path} is in no staged folder")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,136 @@
+"""The orchestrator's side of the runner protocol: jobs out, results in. A result is untrusted until it passed here."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from orchestrator.model import BackendSpec, Cell, PreparedModel, Profile, TrialSpec
+
+JOB = "infermatrix.job/1"
+RESULT = "infermatrix.result/1"
+MAX_RESULT_BYTES = 32 << 20
+MAX_DEPTH = 12
+MAX_TEXT = 4_000
+SAMPLES_KEY = "data"  # the only text that may be long: packed samples, bounded where they are decoded
+MAX_SAMPLES_TEXT = 4 << 20
+SCHEMA_FILE = Path(__file__).parent / "schemas" / "result.schema.json"
+
+
+class BadResultError(Exception):
+    """Why a result cannot be believed."""
+
+
+def trial_job(
+    spec: TrialSpec, *, trial: str, backend: BackendSpec, model: PreparedModel, artifact: Path | None, artifact_format: str,
+    profile: Profile, seed: int,
+) -> dict[str, Any]:
+    """The job of one trial; Path values are placed by the isolation."""
+    first = spec.cells[0]
+    path = artifact or model.folder / model.formats[artifact_format]
+    return {
+        "protocol": JOB, "task": "trial", "trial": trial, "adapter": backend.adapter, "settings": dict(first.settings),
+        "precision": first.precision, "device": first.device, "threads": first.threads, "seed": seed,
+        "model": {"name": model.name, "format": artifact_format, "path": path},
+        **_data(model),
+        "cache_dir": None, "probe": {"enabled": True},
+        "cells": [_cell_job(cell, profile) for cell in spec.cells],
+    }
+
+
+def convert_job(
+    *, backend: BackendSpec, settings: Mapping[str, Any], precision: str, model: PreparedModel, batch: int | None, trial: str
+) -> dict[str, Any]:
+    """The job that turns a model's ONNX file into the backend's format."""
+    return {
+        "protocol": JOB, "task": "convert", "trial": trial, "adapter": backend.adapter, "settings": dict(settings),
+        "precision": precision, "batch": batch,
+        "model": {"name": model.name, "format": "onnx", "path": model.folder / model.formats["onnx"]},
+        **_data(model),
+    }
+
+
+def export_job(*, name: str, seed: int, trial: str) -> dict[str, Any]:
+    """The job that makes a built-in model."""
+    return {"protocol": JOB, "task": "export", "trial": trial, "model": {"name": name}, "seed": seed}
+
+
+def _data(model: PreparedModel) -> dict[str, Any]:
+    return {
+        "inputs": model.folder / "inputs.npz", "reference": model.folder / "reference.npz",
+        "input_order": [tensor.name for tensor in model.inputs], "output_order": [tensor.name for tensor in model.outputs],
+        "batchable": model.batchable, "fixed_batch": model.fixed_batch,
+    }
+
+
+def _cell_job(cell: Cell, profile: Profile) -> dict[str, Any]:
+    return {
+        "id": cell.id, "scenario": cell.scenario.value, "batch": cell.batch, "min_duration_s": profile.min_duration_s,
+        "min_iterations": profile.min_iterations, "max_iterations": profile.max_iterations, "warmup_s": profile.warmup_s,
+        "max_cell_s": profile.max_cell_s,
+    }
+
+
+def read_result(path: Path, *, trial: str, task: str, cells: Sequence[str] = ()) -> dict[str, Any]:
+    """The result in `path`, believed: bounded, finite, typed, and of this very trial.
+
+    Raises:
+        BadResultError: with one sentence that says what is wrong.
+    """
+    if path.is_symlink() or not path.is_file():
+        raise BadResultError("it is not a plain file")
+    if path.stat().st_size > MAX_RESULT_BYTES:
+        raise BadResultError(f"it is larger than {MAX_RESULT_BYTES >> 20} MiB")
+    try:
+        value = json.loads(path.read_bytes().decode("utf-8"), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise BadResultError("it is nested too deeply") from None
+    except (UnicodeDecodeError, ValueError) as error:
+        raise BadResultError(f"it is not JSON: {str(error)[:200]}") from None
+    _check_values(value, "result", 0)
+    problem = jsonschema.exceptions.best_match(_validator().iter_errors(value))
+    if problem is not None:
+        where = "/".join(map(str, problem.absolute_path)) or "result"
+        raise BadResultError(f"{where}: {problem.message[:200]}")
+    if value["trial"] != trial or value["task"] != task:
+        raise BadResultError(f"it is of {value['task']} {value['trial']!r}, not of {task} {trial!r}")
+    seen = [cell["id"] for cell in value.get("cells", ())]
+    if len(seen) != len(set(seen)) or not set(seen) <= set(cells):
+        raise BadResultError("it has cells that were not asked for, or one twice")
+    return dict(value)
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that a result may hold")
+
+
+def _check_values(value: Any, where: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise BadResultError(f"{where} is nested too deeply")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadResultError(f"{where} is not finite")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise BadResultError(f"{where} is out of range")
+    if isinstance(value, str):
+        limit = MAX_SAMPLES_TEXT if where.endswith(f".samples.{SAMPLES_KEY}") else MAX_TEXT
+        if len(value) > limit:
+            raise BadResultError(f"{where} is longer than {limit} characters")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _check_values(item, f"{where}[{number}]", depth + 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if len(key) > 200:
+                raise BadResultError(f"{where} has a key of {len(key)} characters")
+            _check_values(item, f"{where}.{key}", depth + 1)
+
+
+@lru_cache(maxsize=1)
+def _validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))

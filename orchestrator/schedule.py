@@ -1,0 +1,226 @@
+"""The measuring loop: rounds of fresh trials, each run, classified, stored, gated, and repeated where that helps."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.artifacts import Artifact
+from orchestrator.bench import Bench, Ready
+from orchestrator.classify import Verdict, classify
+from orchestrator.merge.state import gate_trial
+from orchestrator.model import Cell, Limits, Outcome, RunRequest, Status, TrialSpec
+from orchestrator.protocol import BadResultError, read_result, trial_job
+from orchestrator.records import SCHEMA, CellProgress
+
+MAX_TRIAL_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """One trial that is due: which spec, which of its trials, where in the order; or an anchor."""
+
+    spec: TrialSpec
+    index: int
+    round: int
+    position: int
+    anchor: str | None = None  # start, middle, end
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What the loop did."""
+
+    trials: int = 0
+    repeated: int = 0
+    phases_s: float = 0.0  # of the trials' own: import … measure
+    wall_s: float = 0.0
+
+
+@dataclass(kw_only=True)
+class Schedule:
+    """Runs slots in order; knows what is on disk already, and what the machine's state was in every trial so far."""
+
+    bench: Bench
+    progress: dict[tuple[str, str], CellProgress] = field(default_factory=dict)
+    peers: list[dict[str, Any]] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+
+    def pending(self, slot: Slot) -> tuple[Cell, ...]:
+        """The slot's cells that still want this trial."""
+        attempts = self.bench.profile.max_retries + 1
+        return tuple(
+            cell for cell in slot.spec.cells if slot.anchor or self._progress(cell).wants(slot.index, attempts)
+        )
+
+    def run(self, rounds: Sequence[Sequence[Slot]]) -> Tally:
+        """Every slot of every round; a trial in another machine state is repeated at the end of its round, bounded."""
+        begin = time.monotonic()
+        for slots in rounds:
+            todo = list(slots)
+            for _ in range(self.bench.profile.max_retries + 1):
+                again = [slot for slot in todo if not self._stopped() and not self._attempt(slot)]
+                todo = [slot for slot in again if not slot.anchor and self.pending(slot)]
+                self.tally.repeated += len(todo)
+            if self._stopped():
+                break
+        self.tally.wall_s = time.monotonic() - begin
+        return self.tally
+
+    def _stopped(self) -> bool:
+        return self.bench.stop.requested
+
+    def _progress(self, cell: Cell) -> CellProgress:
+        return self.progress.setdefault((cell.id, self.bench.key(cell)), CellProgress())
+
+    def _attempt(self, slot: Slot) -> bool:
+        """Run one slot; False if it should be repeated."""
+        cells = self.pending(slot)
+        if not cells:
+            return True
+        ready = self.bench.resolve(slot.spec)
+        if isinstance(ready, Verdict):
+            for cell in cells:
+                self._store(slot, cell, ready, record=_bare(self.bench, cell), valid=True)
+            self.bench.say(f"{cells[0].label} × {cells[0].model}: {ready.status.value} — {ready.reason}")
+            return True
+        trial = f"{slot.spec.id}-{slot.anchor or slot.index}-{self._attempt_number(slot, cells)}"
+        out = Path(tempfile.mkdtemp(prefix="infermatrix-trial-"))
+        try:
+            return self._measure(slot, cells, ready, trial, out)
+        finally:
+            shutil.rmtree(out, ignore_errors=True)
+
+    def _measure(self, slot: Slot, cells: tuple[Cell, ...], ready: Ready, trial: str, out: Path) -> bool:
+        bench, artifact = self.bench, ready.artifact
+        limits = bench.limits(cells[0].threads)
+        job = trial_job(
+            TrialSpec(id=slot.spec.id, cells=cells), trial=trial, backend=ready.backend, model=ready.model,
+            artifact=artifact.file if artifact else None, artifact_format=ready.format, profile=bench.profile, seed=bench.seed,
+        )
+        outcome = bench.isolation.run(
+            RunRequest(
+                name=trial, env=ready.env, job=job, staged=(ready.model.folder, *([artifact.folder] if artifact else [])),
+                max_output_bytes=MAX_TRIAL_BYTES, limits=limits,
+                deadline_s=bench.profile.trial_timeout_s, out_dir=out / "io",
+            ),
+            bench.stop,
+        )
+        result, problem = _read(outcome, trial, cells)
+        verdicts = classify([cell.id for cell in cells], outcome, result, problem, ready.model.tolerance)
+        record = _record(bench, ready, outcome, result, limits)
+        gate = gate_trial(record, self.peers)
+        measured = [cell for cell in cells if verdicts[cell.id].status is Status.OK]
+        if measured:
+            self.peers.append(record)
+        by_id = {cell["id"]: cell for cell in (result or {}).get("cells", ())}
+        for cell in cells:
+            verdict = verdicts[cell.id]
+            if verdict.status is Status.INTERRUPTED:
+                continue  # nothing was learnt; the next run does it
+            valid = verdict.status is not Status.OK or gate.valid
+            self._store(
+                slot, cell, verdict, record={**record, "measurement": by_id.get(cell.id)}, valid=valid,
+                invalid_reason=None if valid else gate.reason,
+            )
+        self._count(result)
+        bench.say(_line(slot, cells, verdicts, by_id, None if gate.valid else gate.reason))
+        return gate.valid and not any(verdict.status.is_infrastructure for verdict in verdicts.values())
+
+    def _count(self, result: dict[str, Any] | None) -> None:
+        self.tally.trials += 1
+        phases = (result or {}).get("phases") or {}
+        own = [phases.get(name) or 0.0 for name in ("start_ms", "import_ms", "load_ms", "compile_ms")]
+        for cell in (result or {}).get("cells", ()):
+            own += [cell.get(name) or 0.0 for name in ("first_inference_ms", "warmup_ms", "measure_ms")]
+        self.tally.phases_s += sum(own) / 1e3
+
+    def _attempt_number(self, slot: Slot, cells: Sequence[Cell]) -> int:
+        return 0 if slot.anchor else max(self._progress(cell).attempts.get(slot.index, 0) for cell in cells)
+
+    def _store(
+        self, slot: Slot, cell: Cell, verdict: Verdict, *, record: dict[str, Any], valid: bool, invalid_reason: str | None = None
+    ) -> None:
+        attempt = self._attempt_number(slot, (cell,))
+        self.bench.store.write(
+            {
+                "schema": SCHEMA, "key": self.bench.key(cell), "cell": {**cell.canonical(), "id": cell.id},
+                "trial": {
+                    "spec": slot.spec.id, "index": slot.index, "attempt": attempt, "round": slot.round,
+                    "position": slot.position, "anchor": bool(slot.anchor), "anchor_at": slot.anchor,
+                },
+                "status": verdict.status.value, "reason": verdict.reason, "phase": verdict.phase,
+                "valid": valid, "invalid_reason": invalid_reason, **record,
+            }
+        )
+        if not slot.anchor:
+            self._progress(cell).note(slot.index, attempt, verdict.status, valid=valid)
+
+
+def _read(outcome: Outcome, trial: str, cells: Sequence[Cell]) -> tuple[dict[str, Any] | None, str | None]:
+    if outcome.result_file is None:
+        return None, None
+    try:
+        return read_result(outcome.result_file, trial=trial, task="trial", cells=[cell.id for cell in cells]), None
+    except BadResultError as error:
+        return None, str(error)
+
+
+def _record(
+    bench: Bench, ready: Ready, outcome: Outcome, result: dict[str, Any] | None, limits: Limits
+) -> dict[str, Any]:
+    """The part of a record that the cells of a trial share."""
+    env, model, artifact = ready.env, ready.model, ready.artifact
+    limits = bench.limits(len(bench.cpus) and max(bench.cpus))
+    return {
+        "exit_code": outcome.exit_code, "log_tail": outcome.log_tail, "isolation": bench.isolation.kind.value,
+        "not_enforced": list(outcome.not_enforced),
+        "env": {
+            "name": env.name, "digest": env.digest, "reference": env.reference, "size_mb": env.size_mb, "packages": env.packages,
+        },
+        "model": {
+            "name": model.name, "sha256": model.sha256, "reference_source": model.reference_source,
+            "tolerance": dict(model.tolerance),
+        },
+        "host": dict(bench.host), "limits": {"cpus": list(limits.cpus), "memory_mb": bench.memory_mb, "pids": limits.pids},
+        "convert": _convert(artifact), "started": outcome.started, "wall_s": outcome.wall_s,
+        "container_start_ms": outcome.container_start_ms,
+        "result": {name: value for name, value in (result or {}).items() if name != "cells"} or None, "measurement": None,
+    }
+
+
+def _bare(bench: Bench, cell: Cell) -> dict[str, Any]:
+    """A record of a cell that never got to run."""
+    return {
+        "exit_code": None, "log_tail": "", "isolation": bench.isolation.kind.value, "not_enforced": [], "env": None,
+        "model": {"name": cell.model, "sha256": getattr(bench.models[cell.model], "sha256", None)}, "host": dict(bench.host),
+        "limits": None, "convert": None, "started": None, "wall_s": None, "container_start_ms": None, "result": None,
+        "measurement": None,
+    }
+
+
+def _convert(artifact: Artifact | None) -> dict[str, Any] | None:
+    return None if artifact is None else {"ms": artifact.convert_ms, "cached": artifact.cached, "key": artifact.key}
+
+
+def _line(
+    slot: Slot, cells: Sequence[Cell], verdicts: dict[str, Verdict], measured: dict[str, dict[str, Any]], gate: str | None
+) -> str:
+    """One line of progress: what ran and what came of it."""
+    parts = []
+    for cell in cells:
+        verdict, got = verdicts[cell.id], measured.get(cell.id) or {}
+        what = f"{cell.scenario.value} b{cell.batch}"
+        if verdict.status is Status.OK and got.get("iterations"):
+            each = (got.get("measure_ms") or 0.0) / got["iterations"]
+            parts.append(f"{what} {each:.3g} ms")
+        else:
+            parts.append(f"{what} {verdict.status.value} ({verdict.reason})")
+    where = f"anchor at {slot.anchor}" if slot.anchor else f"round {slot.round + 1}"
+    note = f" — not counted: {gate}" if gate else ""
+    return f"{where}: {cells[0].label} × {cells[0].model}: {', '.join(parts)}{note}"
