@@ -19,6 +19,7 @@ from orchestrator.protocol import BadResultError, read_result, trial_job
 from orchestrator.records import SCHEMA, CellProgress
 
 MAX_TRIAL_BYTES = 64 << 20
+PEERS = 300  # trials that a new one is held against: enough to know the machine, few enough to stay quick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +115,10 @@ class Schedule:
         result, problem = _read(outcome, trial, cells)
         verdicts = classify([cell.id for cell in cells], outcome, result, problem, ready.model.tolerance)
         record = _record(bench, ready, outcome, result, limits)
-        gate = gate_trial(record, self.peers)
-        measured = [cell for cell in cells if verdicts[cell.id].status is Status.OK]
-        if measured:
-            self.peers.append(record)
+        seen = {**self._envelope(slot, cells[0]), **record}
+        gate = gate_trial(seen, self.peers[-PEERS:])
+        if any(verdicts[cell.id].status is Status.OK for cell in cells):
+            self.peers.append(seen)
         by_id = {cell["id"]: cell for cell in (result or {}).get("cells", ())}
         for cell in cells:
             verdict = verdicts[cell.id]
@@ -146,20 +147,24 @@ class Schedule:
     def _store(
         self, slot: Slot, cell: Cell, verdict: Verdict, *, record: dict[str, Any], valid: bool, invalid_reason: str | None = None
     ) -> None:
-        attempt = self._attempt_number(slot, (cell,))
+        envelope = self._envelope(slot, cell)
         self.bench.store.write(
             {
-                "schema": SCHEMA, "key": self.bench.key(cell), "cell": {**cell.canonical(), "id": cell.id},
-                "trial": {
-                    "spec": slot.spec.id, "index": slot.index, "attempt": attempt, "round": slot.round,
-                    "position": slot.position, "anchor": bool(slot.anchor), "anchor_at": slot.anchor,
-                },
-                "status": verdict.status.value, "reason": verdict.reason, "phase": verdict.phase,
-                "valid": valid, "invalid_reason": invalid_reason, **record,
+                **envelope, "key": self.bench.key(cell), "status": verdict.status.value, "reason": verdict.reason,
+                "phase": verdict.phase, "valid": valid, "invalid_reason": invalid_reason, **record,
             }
         )
         if not slot.anchor:
-            self._progress(cell).note(slot.index, attempt, verdict.status, valid=valid)
+            self._progress(cell).note(slot.index, envelope["trial"]["attempt"], verdict.status, valid=valid)
+
+    def _envelope(self, slot: Slot, cell: Cell) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA, "cell": {**cell.canonical(), "id": cell.id},
+            "trial": {
+                "spec": slot.spec.id, "index": slot.index, "attempt": self._attempt_number(slot, (cell,)), "round": slot.round,
+                "position": slot.position, "anchor": bool(slot.anchor), "anchor_at": slot.anchor,
+            },
+        }
 
 
 def _read(outcome: Outcome, trial: str, cells: Sequence[Cell]) -> tuple[dict[str, Any] | None, str | None]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,9 +25,10 @@ class Isolation(Protocol):
     def kind(self) -> IsolationKind: ...
 
     def prepare(
-        self, envs: Sequence[EnvSpec], say: Callable[[str], None]
+        self, envs: Mapping[str, EnvSpec], say: Callable[[str], None]
     ) -> Mapping[str, ReadyEnv | BuildError]:
-        """Make every environment exist; one that fails is returned as its error, the others are unaffected."""
+        """Make every environment exist, under the caller's names; one that fails is returned as its error, the others
+        are unaffected."""
 
     def run(self, request: RunRequest, stop: Stop) -> Outcome:
         """Run one process to its end, its deadline or `stop`; nothing of it is left running."""
@@ -40,6 +43,7 @@ class Stop:
 
     event: threading.Event = field(default_factory=threading.Event)
     reason: str = ""
+    patient: bool = False  # True while somebody looks at it; otherwise a signal raises KeyboardInterrupt at once
 
     def request(self, reason: str) -> None:
         """Ask everything to stop, saying why."""
@@ -50,6 +54,32 @@ class Stop:
     def requested(self) -> bool:
         """True once somebody asked to stop."""
         return self.event.is_set()
+
+    @contextlib.contextmanager
+    def patience(self) -> Iterator[None]:
+        """While trials run: a first signal lets the running one be ended cleanly, a second one does not wait."""
+        self.patient = True
+        try:
+            yield
+        finally:
+            self.patient = False
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM request a stop for as long as this lasts."""
+
+        def handle(number: int, _frame: object) -> None:
+            again = self.requested
+            self.request(signal.Signals(number).name)
+            if again or not self.patient:
+                raise KeyboardInterrupt
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def place(value: Any, inside: Callable[[Path], str]) -> Any:

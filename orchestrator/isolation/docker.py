@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import docker.types
 import requests
 
 from orchestrator.errors import BuildError
-from orchestrator.isolation.archive import TooLargeError, extract_bounded
+from orchestrator.isolation.archive import CHUNK, TooLargeError, extract_bounded
 from orchestrator.isolation.base import LOG_TAIL_BYTES, RESULT_FILE, Stop, place
 from orchestrator.isolation.events import read_events
 from orchestrator.isolation.owner import LABEL, RUN_LABEL, Owner
@@ -31,10 +31,12 @@ from orchestrator.model import Ending, EnvSpec, IsolationKind, Outcome, ReadyEnv
 IO_DIR = "/mx/io"
 RUNNER = "/opt/infermatrix/runners/run.py"
 USER = "65532:65532"
-WAIT_STEP_S = 1.0  # how long a stop request may go unnoticed
+WAIT_STEP_S = 1  # how long a stop request or the deadline may go unnoticed
 TERM_GRACE_S = 3
 TMP_SIZE = "2g"
-PrepareEnvs = Callable[[Sequence[EnvSpec], Callable[[str], None]], Mapping[str, "ReadyEnv | BuildError"]]
+ENGINE_TIMEOUT_S = 60
+MAX_FILES = 10_000
+PrepareEnvs = Callable[[Mapping[str, EnvSpec], Callable[[str], None]], Mapping[str, "ReadyEnv | BuildError"]]
 
 
 class DockerIsolation:
@@ -49,7 +51,7 @@ class DockerIsolation:
         self._labels = {LABEL: str(Owner.this_process()), RUN_LABEL: run_id}
         self._staging = Staging(client.api, run_id, self._labels)
 
-    def prepare(self, envs: Sequence[EnvSpec], say: Callable[[str], None]) -> Mapping[str, ReadyEnv | BuildError]:
+    def prepare(self, envs: Mapping[str, EnvSpec], say: Callable[[str], None]) -> Mapping[str, ReadyEnv | BuildError]:
         """Build (or find) an image per environment."""
         return self._prepare(envs, say)
 
@@ -84,6 +86,7 @@ class DockerIsolation:
             init=True, network_mode="none", read_only=True, tmpfs={"/tmp": f"rw,exec,mode=1777,size={TMP_SIZE}"},
             cap_drop=["ALL"], security_opt=["no-new-privileges"], pids_limit=request.limits.pids,
             mem_limit=memory, memswap_limit=memory, cpuset_cpus=cpus,
+            ulimits=[docker.types.Ulimit(name="fsize", soft=request.max_output_bytes, hard=request.max_output_bytes)],
             log_config=docker.types.LogConfig(type="json-file", config={"max-size": "5m", "max-file": "1"}),
         )
         # A name that says what it is makes a create that timed out and was repeated collide instead of multiply
@@ -110,8 +113,7 @@ class DockerIsolation:
         state: Mapping[str, Any] = self._api.inspect_container(container)["State"]
         tail = self._api.logs(container, tail=60)[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
         request.out_dir.mkdir(parents=True, exist_ok=True)
-        chunks, _ = self._api.get_archive(container, IO_DIR)
-        extract_bounded(chunks, request.out_dir, max_bytes=request.max_output_bytes, max_files=10_000)
+        self._bring_back(container, request)
         result = request.out_dir / RESULT_FILE
         return Outcome(
             ending=ending, exit_code=state.get("ExitCode"), oom_killed=bool(state.get("OOMKilled")), log_tail=tail,
@@ -119,6 +121,16 @@ class DockerIsolation:
             result_file=result if result.is_file() else None, events=read_events(request.out_dir),
             detail=str(state.get("Error") or ""),
         )
+
+    def _bring_back(self, container: str, request: RunRequest) -> None:
+        """What lies in the output folder. The SDK's `get_archive` leaves a stream that was not read to its end open,
+        and the engine will not remove a container that is still being read; hence the plain request."""
+        url = f"{self._api.base_url}/v{self._api.api_version}/containers/{container}/archive"
+        with self._api.get(url, params={"path": IO_DIR}, stream=True, timeout=ENGINE_TIMEOUT_S) as response:
+            response.raise_for_status()
+            extract_bounded(
+                response.iter_content(CHUNK), request.out_dir, max_bytes=request.max_output_bytes, max_files=MAX_FILES
+            )
 
     def _wait(self, container: str, deadline: float, stop: Stop) -> Ending:
         """Until the container is over. The SDK's `wait(timeout)` is an HTTP timeout and raises ConnectionError."""
@@ -130,7 +142,7 @@ class DockerIsolation:
                     self._api.stop(container, timeout=TERM_GRACE_S)
                 return Ending.INTERRUPTED if stop.requested else Ending.DEADLINE
             try:
-                self._api.wait(container, timeout=min(left, WAIT_STEP_S))
+                self._api.wait(container, timeout=WAIT_STEP_S)
             except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
                 if not self._answers():
                     raise

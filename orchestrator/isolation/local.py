@@ -13,9 +13,10 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import IO
 
 from orchestrator.errors import BuildError
 from orchestrator.isolation.base import LOG_TAIL_BYTES, RESULT_FILE, Stop, place
@@ -26,7 +27,7 @@ LOOK_S = 0.5  # between looks at memory, log and stop requests
 TERM_GRACE_S = 3.0
 MAX_LOG_BYTES = 64 << 20
 NOT_ENFORCED = ("network", "read-only root", "memory (watched, not enforced)", "processes", "user")
-PrepareEnvs = Callable[[Sequence[EnvSpec], Callable[[str], None]], Mapping[str, "ReadyEnv | BuildError"]]
+PrepareEnvs = Callable[[Mapping[str, EnvSpec], Callable[[str], None]], Mapping[str, "ReadyEnv | BuildError"]]
 
 
 class LocalIsolation:
@@ -37,7 +38,7 @@ class LocalIsolation:
         self._runner = runner
         self._prepare = prepare
 
-    def prepare(self, envs: Sequence[EnvSpec], say: Callable[[str], None]) -> Mapping[str, ReadyEnv | BuildError]:
+    def prepare(self, envs: Mapping[str, EnvSpec], say: Callable[[str], None]) -> Mapping[str, ReadyEnv | BuildError]:
         """Create (or check) an environment per spec."""
         return self._prepare(envs, say)
 
@@ -71,7 +72,7 @@ class LocalIsolation:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _start(self, request: RunRequest, job: Path, scratch: Path, sink: object) -> subprocess.Popen[bytes]:
+    def _start(self, request: RunRequest, job: Path, scratch: Path, sink: IO[bytes]) -> subprocess.Popen[bytes]:
         keep = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
         env = {**keep, "HOME": str(scratch), "TMPDIR": str(scratch), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
         allowed = os.sched_getaffinity(0)
@@ -80,7 +81,7 @@ class LocalIsolation:
         try:
             return subprocess.Popen(
                 [request.env.python, str(self._runner), "--job", str(job), "--out", str(request.out_dir)],
-                stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=env, cwd=scratch,  # type: ignore[call-overload]
+                stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=env, cwd=scratch,
                 start_new_session=True,
             )
         finally:

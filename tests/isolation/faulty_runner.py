@@ -80,8 +80,13 @@ def main():
             os.write(1, line)
         write(json.dumps(result(job)))
     elif fault == "huge_output":
+        for number in range(32):
+            with open(os.path.join(options.out, f"junk{number}"), "wb") as sink:
+                sink.write(bytes(1 << 20))
+        write(json.dumps(result(job)))
+    elif fault == "huge_file":
         with open(os.path.join(options.out, "junk"), "wb") as sink:
-            sink.truncate(1 << 30)
+            sink.write(bytes(64 << 20))
         write(json.dumps(result(job)))
     elif fault == "link":
         os.symlink("/etc/passwd", path)

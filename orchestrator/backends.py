@@ -1,0 +1,172 @@
+"""`backend.yaml` → `BackendSpec`, and the registry of all backends that this checkout and the user's folders offer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.check import checked, kind_of
+from orchestrator.config.nearest import did_you_mean, listed
+from orchestrator.config.yamlfile import DocPath, Document, load_document
+from orchestrator.errors import ConfigError
+from orchestrator.model import BackendSpec, BaseVariant, ConverterSpec, EnvSpec, Scalar, SettingSpec
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")  # becomes the name of a Python module and part of an image's name
+_TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,)}
+_TYPE_WORDS = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
+
+
+class Registry(Mapping[str, BackendSpec]):
+    """All known backends by name, in alphabetical order."""
+
+    def __init__(self, specs: Iterable[BackendSpec]) -> None:
+        self._specs = {spec.name: spec for spec in sorted(specs, key=lambda spec: spec.name)}
+
+    def __getitem__(self, name: str) -> BackendSpec:
+        return self._specs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def find(self, name: str, *, where: str) -> BackendSpec:
+        """As `[name]`, but raises ConfigError with the nearest match; `where` begins the sentence."""
+        if name in self._specs:
+            return self._specs[name]
+        near = did_you_mean(name, self)
+        raise ConfigError(f"{where}: unknown backend `{name}`{near}", hint=f"Known backends: {listed(self) or 'none'}.")
+
+
+def load_registry(images_dir: Path, extra: Sequence[Path] = ()) -> Registry:
+    """Every backend below `images_dir`, and below the user's own folders (which hold `<name>/adapter.py` as well).
+
+    Folders whose name starts with `_` or `.` are not backends. Raises ConfigError for a damaged or doubled one.
+    """
+    specs = [load_backend(folder) for folder in _folders(images_dir)]
+    for directory in extra:
+        if (directory / "backend.yaml").is_file():
+            raise ConfigError(
+                f"{directory}: is a backend itself, but a folder that holds backends is wanted",
+                hint=f"Give {directory.parent} instead.",
+            )
+        specs += [_users_own(load_backend(folder)) for folder in _folders(directory)]
+    seen: dict[str, BackendSpec] = {}
+    for spec in specs:
+        if spec.name in seen:
+            raise ConfigError(
+                f"{spec.env.folder}: a backend `{spec.name}` exists already in {seen[spec.name].env.folder}",
+                hint="Rename the folder: its name is the backend's name.",
+            )
+        seen[spec.name] = spec
+    return Registry(specs)
+
+
+def load_backend(folder: Path) -> BackendSpec:
+    """The backend that a folder declares; its name is the folder's. Raises ConfigError with file and line."""
+    name = folder.name
+    if not _NAME.match(name):
+        raise ConfigError(f"{folder}: a backend's folder must be named by one lower-case word, such as `my_backend`")
+    path = folder / "backend.yaml"
+    if not path.is_file():
+        raise ConfigError(f"{folder}: holds no backend.yaml", hint="Folders that are no backend start with `_`.")
+    document = checked(load_document(path), "backend")
+    data: dict[str, Any] = document.value
+    env = EnvSpec(
+        name=name, folder=folder, base=BaseVariant(data.get("base", "slim")),
+        extra_index_urls=tuple(data.get("extra_index_urls", ())), version_of=data["distribution"],
+    )
+    settings = {key: _setting(document, key, raw) for key, raw in data.get("settings", {}).items()}
+    return BackendSpec(
+        name=name, title=data["title"], licence=data["licence"], homepage=data["homepage"], adapter=name, env=env,
+        formats=tuple(data["formats"]), precisions=tuple(data["precisions"]), devices=tuple(data["devices"]),
+        settings=settings, converter=_converter(document, env),
+    )
+
+
+def env_of(spec: BackendSpec, version: str | None) -> EnvSpec:
+    """The backend's environment, at another version of its distribution where an entry asks for one."""
+    return spec.env if version is None else replace(spec.env, version=version)
+
+
+def typed_setting(setting: SettingSpec, value: Any, text: str | None) -> Scalar:
+    """A value of the setting's type; `text` is how it was spelt, for numbers that are meant as text.
+
+    Raises ValueError whose message ends a sentence that began with the setting's name.
+    """
+    if setting.type == "string" and isinstance(value, (bool, int, float)) and text is not None:
+        value = text
+    if value is None and setting.default is None:
+        return None  # the backend's own default
+    fits = isinstance(value, _TYPES[setting.type]) and (setting.type == "boolean") == isinstance(value, bool)
+    if not fits and not (setting.type == "integer" and isinstance(value, float) and value.is_integer()):
+        raise ValueError(f"must be {_TYPE_WORDS[setting.type]}, not {kind_of(value)}")
+    result: Scalar = int(value) if setting.type == "integer" else value
+    if setting.choices and result not in setting.choices:
+        options = [_spelt(choice) for choice in setting.choices]
+        near = did_you_mean(_spelt(result), options)
+        raise ValueError(f"must be one of {listed(options)}, not {kind_of(result)}{near}")
+    return result
+
+
+def _setting(document: Document, name: str, raw: Mapping[str, Any]) -> SettingSpec:
+    bare = SettingSpec(name=name, type=raw["type"], default=None, doc=raw.get("doc", ""))
+    base: DocPath = ("settings", name)
+    choices = tuple(
+        _typed(document, bare, choice, (*base, "choices", i)) for i, choice in enumerate(raw.get("choices", ()))
+    )
+    full = replace(bare, choices=choices)
+    return replace(full, default=_typed(document, full, raw["default"], (*base, "default")))
+
+
+def _typed(document: Document, setting: SettingSpec, value: Any, path: DocPath) -> Scalar:
+    try:
+        return typed_setting(setting, value, document.text(path))
+    except ValueError as error:
+        part = "a choice" if path[-2] == "choices" else "the default"
+        raise document.error(path, f"{part} of setting `{setting.name}` {error}") from None
+
+
+def _converter(document: Document, env: EnvSpec) -> ConverterSpec | None:
+    folder, raw = env.folder / "converter", document.value.get("converter")
+    if raw is None:
+        if folder.is_dir():
+            raise document.error((), f"{folder} exists, but the key `converter` does not")
+        return None
+    if not folder.is_dir():
+        raise document.error(("converter",), f"a converter needs the folder {folder}")
+    if raw["output"] not in document.value["formats"]:
+        raise document.error(("converter", "output"), f"`{raw['output']}` is not among `formats`")
+    return ConverterSpec(
+        env=EnvSpec(
+            name=f"{env.name}/converter", folder=folder, base=BaseVariant(raw.get("base", "slim")),
+            extra_index_urls=tuple(raw.get("extra_index_urls", env.extra_index_urls)),
+        ),
+        output=raw["output"], static_batch=raw.get("static_batch", False),
+    )
+
+
+def _folders(directory: Path) -> list[Path]:
+    try:
+        return sorted(p for p in directory.iterdir() if p.is_dir() and not p.name.startswith(("_", ".")))
+    except OSError as error:
+        raise ConfigError(f"{directory}: cannot be listed: {error.strerror}") from None
+
+
+def _users_own(spec: BackendSpec) -> BackendSpec:
+    """The adapter of a user's backend lies in its own folder and travels with each of its environments."""
+    adapter = spec.env.folder / "adapter.py"
+    if not adapter.is_file():
+        raise ConfigError(f"{spec.env.folder}: holds no adapter.py")
+    converter = spec.converter
+    if converter is not None:
+        converter = replace(converter, env=replace(converter.env, extra_files=(adapter,)))
+    return replace(spec, env=replace(spec.env, extra_files=(adapter,)), converter=converter)
+
+
+def _spelt(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,62 @@
+"""Entry point: parses, calls the command, and is the one place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from orchestrator import __version__
+from orchestrator.cli import author, envs, host, measure, results
+from orchestrator.cli.console import complain
+from orchestrator.errors import InfermatrixError
+
+EPILOG = """\
+examples:
+  infermatrix run                       the matrix.yaml of this folder
+  infermatrix run model.onnx            any ONNX file, every backend, no configuration
+  infermatrix plan --set batch=1,8,32   what a run would do, without doing it
+  infermatrix doctor                    what this machine can and cannot measure
+
+exit codes: 0 all well, 1 some cells failed, 2 usage or configuration, 3 engine or host, 130 interrupted
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="infermatrix", description="Which inference backend to deploy on which hardware, with which settings.",
+        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"infermatrix {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for group in (measure, author, envs, results, host):
+        group.add_commands(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    options = parser().parse_args(argv)
+    try:
+        return int(options.handler(options))
+    except InfermatrixError as error:
+        complain(error.message, error.hint)
+        return error.exit_code
+    except KeyboardInterrupt:
+        complain("interrupted", "the same command goes on where it stopped")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has seen enough; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

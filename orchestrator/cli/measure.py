@@ -1,0 +1,160 @@
+"""`run` and `plan`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.cli.common import IMAGES, RESULTS, RUNNERS, Commands, add, add_backends, registry_of
+from orchestrator.cli.console import Console
+from orchestrator.config.machine import detect_machine
+from orchestrator.config.matrix import MatrixConfig, load_matrix
+from orchestrator.config.modelfiles import config_for_models
+from orchestrator.config.overrides import parse_only, parse_shapes
+from orchestrator.environments import models_env
+from orchestrator.errors import ConfigError
+from orchestrator.hostfacts import read_host
+from orchestrator.images.builders import Builder
+from orchestrator.images.cache import cache_dir
+from orchestrator.isolation.base import Stop
+from orchestrator.model import IsolationKind
+from orchestrator.models.onnxfile import inspect
+from orchestrator.models.prepare import prepare_file
+from orchestrator.models.zoo import ZOO
+from orchestrator.modelset import ModelSet
+from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.plan.text import plan_json, plan_lines
+from orchestrator.report.terminal import print_matrix
+from orchestrator.rundir import RunDir, default_folder
+from orchestrator.workflow import Done, Work, choose_isolation, execute, failed_cells
+
+DEFAULT_CONFIG = Path("matrix.yaml")
+# Relative cost of one inference, only to choose a cheap anchor.
+WEIGHTS = {"spam": 1.0, "mobilenet_v2": 500.0, "minilm": 2_000.0, "resnet50": 5_000.0}
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `run` and `plan`."""
+    run = add(
+        commands, "run", _run, "Measure a matrix: every backend on every model, in isolation, and report.",
+        "infermatrix run model.onnx --shape input=1x3x224x224 --only backend=onnxruntime,openvino",
+    )
+    _add_matrix_arguments(run)
+    run.add_argument("--out", metavar="DIR", type=Path, help="run directory (default: one below results/local per question)")
+    run.add_argument("--isolation", choices=["auto", *[kind.value for kind in IsolationKind]], help="default: docker, else venv")
+    run.add_argument("--base", metavar="REF", help="base image: auto, bootstrap[:SUITE] or a registry's reference")
+    run.add_argument("--builder", choices=[builder.value for builder in Builder], help="default: classic")
+    run.add_argument("--quiet", action="store_true", help="no progress, only the matrix")
+    run.add_argument("--json", action="store_true", help="print the path of matrix.json and the statuses as JSON")
+    plan = add(
+        commands, "plan", _plan, "Show cells, trials, excluded combinations and the time they take, without running anything.",
+        "infermatrix plan -c matrix.yaml --set batch=1,8,32",
+    )
+    _add_matrix_arguments(plan)
+    plan.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_matrix_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="ONNX files or built-in names; without any: matrix.yaml")
+    parser.add_argument("-c", "--config", metavar="FILE", type=Path, help="default: matrix.yaml of this folder")
+    parser.add_argument("--set", metavar="AXIS=V[,V]", action="append", default=[], help="e.g. threads=1,2 or profile=standard")
+    parser.add_argument("--only", metavar="AXIS=V[,V]", action="append", default=[], help="e.g. backend=onnxruntime")
+    parser.add_argument("--shape", metavar="INPUT=DxD", action="append", default=[], help="dimensions that a file leaves open")
+    parser.add_argument("--inputs", metavar="FILE", help="your own samples, .npz or .npy")
+    parser.add_argument("--python", metavar="NAME=PATH", action="append", default=[], help="a row's interpreter")
+    parser.add_argument("--profile", help="quick, standard or official")
+    add_backends(parser)
+
+
+def _config(options: argparse.Namespace) -> MatrixConfig:
+    registry, machine = registry_of(options), detect_machine()
+    sets = [*options.set, *(f"interpreters.{text}" for text in options.python)]
+    sets += [f"profile={options.profile}"] if options.profile else []
+    sets += [f"isolation={options.isolation}"] if getattr(options, "isolation", None) else []
+    shapes = parse_shapes(options.shape)
+    if options.models:
+        if options.config is not None:
+            raise ConfigError("give either models or --config, not both", hint="models are listed in the matrix.yaml as well")
+        return config_for_models(
+            options.models, registry, builtin=ZOO, machine=machine, shapes=shapes, inputs=options.inputs, sets=sets
+        )
+    if shapes or options.inputs:
+        raise ConfigError("--shape and --inputs go with a model file", hint="in a matrix.yaml: {path: …, shapes: {…}, inputs: …}")
+    return load_matrix(options.config or DEFAULT_CONFIG, registry, models=ZOO, machine=machine, sets=sets)
+
+
+def _make_plan(options: argparse.Namespace, config: MatrixConfig, fixed: dict[str, int]) -> Plan:
+    return make_plan(config, registry_of(options), only=parse_only(options.only), weights=WEIGHTS, fixed_batches=fixed)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    config = _config(options)
+    fixed = {}
+    for entry in (*config.models, *config.extra_models):
+        if entry.path is not None:
+            file = inspect(entry.path, entry.shapes, ranks_later=entry.inputs is not None)
+            if not file.dims.batchable:
+                fixed[entry.name] = file.dims.fixed_batch
+    plan = _make_plan(options, config, fixed)
+    print(json.dumps(plan_json(plan), indent=1) if options.json else "\n".join(plan_lines(plan)))
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    console = Console(quiet=options.quiet)
+    config, registry, facts, cache = _config(options), registry_of(options), read_host(), cache_dir()
+    if options.base:
+        config = _with_base(config, options.base)
+    choice = choose_isolation(config.isolation)
+    console.say(f"isolation: {choice.kind.value} — {choice.reason}")
+    fixed = {}
+    for entry in (*config.models, *config.extra_models):
+        if entry.path is not None:
+            # Whether a first dimension really is a batch shows only when the model is run.
+            model = prepare_file(
+                entry.path, name=entry.name, shapes=entry.shapes, inputs=entry.inputs, seed=config.seed,
+                tolerance=entry.tolerance, cache_dir=cache / "models", progress=console.say,
+            )
+            if not model.batchable:
+                fixed[entry.name] = model.fixed_batch
+    plan = _make_plan(options, config, fixed)
+    used = {cell.model for cell in plan.cells}
+    models = ModelSet(
+        entries=tuple(entry for entry in (*config.models, *config.extra_models) if entry.name in used),
+        env=models_env(IMAGES), runner_dir=RUNNERS, cache=cache, seed=config.seed,
+    )
+    rundir = RunDir(folder=(options.out or default_folder(plan, choice.kind, RESULTS)).resolve())
+    rundir.begin(plan, choice.kind, choice.reason, facts)
+    work = Work(
+        plan=plan, registry=registry, facts=facts, models=models, cache=cache, rundir=rundir, choice=choice,
+        builder=Builder.chosen(options.builder), stop=Stop(), say=console.say,
+    )
+    with console.working("preparing"):
+        done = execute(work)
+    return _tell(done, work, options, console)
+
+
+def _with_base(config: MatrixConfig, base: str) -> MatrixConfig:
+    return replace(config, base=base)
+
+
+def _tell(done: Done, work: Work, options: argparse.Namespace, console: Console) -> int:
+    folder = work.rundir.folder
+    failed = failed_cells(done.matrix)
+    if done.nothing_to_do:
+        console.say("nothing to do: every cell is finished; --out DIR measures anew")
+    elif done.tally.trials:
+        tally = done.tally
+        console.say(f"{tally.trials} trials in {tally.wall_s:.1f} s, {tally.phases_s:.1f} s of them the trials' own phases")
+    if options.json:
+        statuses = {cell["id"]: cell["status"] for cell in done.matrix["cells"]}
+        json.dump({"run": str(folder), "matrix": str(folder / "matrix.json"), "statuses": statuses}, sys.stdout, indent=1)
+        print()
+    else:
+        print_matrix(done.matrix, report=folder / "report.html")
+    if work.stop.requested:
+        raise KeyboardInterrupt
+    return 1 if failed else 0

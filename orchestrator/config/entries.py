@@ -1,0 +1,164 @@
+"""The two axes that are more than words: models (built-in or files) and backends (rows with settings)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+
+from orchestrator.backends import Registry, typed_setting
+from orchestrator.config.nearest import did_you_mean, listed
+from orchestrator.config.yamlfile import DocPath, Document
+from orchestrator.model import BackendEntry, BackendSpec, Scalar
+
+_MAX_NAME = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """A model as asked for; `path` None: a built-in one."""
+
+    name: str
+    path: Path | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # input -> dims, for what the file leaves open
+    inputs: Path | None = None  # .npz or .npy
+    tolerance: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendRow:
+    """A row of the matrix, and which of its settings were written down (the others are defaults)."""
+
+    entry: BackendEntry
+    given: frozenset[str] = frozenset()
+
+
+def read_backends(document: Document, registry: Registry) -> tuple[BackendRow, ...]:
+    """The `backends` list. Raises ConfigError for unknown backends and settings, and for labels used twice."""
+    rows: list[BackendRow] = []
+    places: dict[str, DocPath] = {}
+    for index, raw in enumerate(document.value["backends"]):
+        path: DocPath = ("backends", index)
+        row = read_row(document, path, {"backend": raw} if isinstance(raw, str) else raw, registry)
+        label = row.entry.label
+        if label in places:
+            raise document.error(
+                path, f"label `{label}` is used twice, first at {document.where(places[label])}",
+                hint="A backend may be listed several times, each under a `label` of its own.",
+            )
+        places[label] = path
+        rows.append(row)
+    return tuple(rows)
+
+
+def read_row(document: Document, path: DocPath, raw: Mapping[str, Any], registry: Registry) -> BackendRow:
+    """One row: `{label, backend, settings, version}`; the label defaults to the backend's name."""
+    below = (*path, "backend")
+    where = document.where(below)
+    spec = registry.find(raw["backend"], where=where)
+    given = read_settings(document, (*path, "settings"), raw.get("settings", {}), spec)
+    settings = {name: given.get(name, setting.default) for name, setting in spec.settings.items()}
+    entry = BackendEntry(
+        label=raw.get("label", spec.name), backend=spec.name, settings=settings,
+        version=read_version(document, (*path, "version"), raw.get("version")),
+    )
+    return BackendRow(entry=entry, given=frozenset(given))
+
+
+def read_settings(document: Document, path: DocPath, raw: Mapping[str, Any], spec: BackendSpec) -> dict[str, Scalar]:
+    """Settings of one backend, each known and of its type."""
+    result: dict[str, Scalar] = {}
+    for name, value in raw.items():
+        at = (*path, name)
+        if name not in spec.settings:
+            known = listed(spec.settings) or "none"
+            raise document.error(
+                at, f"backend `{spec.name}` has no setting `{name}`{did_you_mean(name, spec.settings)}",
+                hint=f"Its settings: {known}.",
+            )
+        try:
+            result[name] = typed_setting(spec.settings[name], value, document.text(at))
+        except ValueError as error:
+            raise document.error(at, f"setting `{name}` {error}") from None
+    return result
+
+
+def read_version(document: Document, path: DocPath, text: str | None) -> str | None:
+    """A version of a Python distribution, as written; None stays None."""
+    if text is None:
+        return None
+    try:
+        Version(text)
+    except InvalidVersion:
+        raise document.error(path, f"`{text}` is not a version such as 1.30.0") from None
+    return text
+
+
+def read_models(document: Document, builtin: Collection[str]) -> tuple[ModelEntry, ...]:
+    """The `models` list. Raises ConfigError for what is neither built in nor a file, and for names used twice."""
+    entries: list[ModelEntry] = []
+    places: dict[str, DocPath] = {}
+    for index, raw in enumerate(document.value["models"]):
+        path: DocPath = ("models", index)
+        entry = _model(document, path, raw, builtin)
+        if entry.name in places:
+            raise document.error(
+                path, f"model name `{entry.name}` is used twice, first at {document.where(places[entry.name])}",
+                hint="Give one of them a name of its own: {name: …, path: …}.",
+            )
+        places[entry.name] = path
+        entries.append(entry)
+    return tuple(entries)
+
+
+def find_model(document: Document, path: DocPath, text: str, builtin: Collection[str]) -> ModelEntry:
+    """A built-in model by name, or an .onnx file by path, whose stem becomes its name."""
+    if text in builtin:
+        return ModelEntry(name=text)
+    if text.endswith(".onnx") or "/" in text or (document.folder / text).is_file():
+        return ModelEntry(name=name_of_file(text), path=_file(document, path, text))
+    raise document.error(
+        path, f"`{text}` is neither a built-in model nor a file{did_you_mean(text, builtin)}",
+        hint=f"Built-in models: {listed(builtin) or 'none'}; files end in .onnx.",
+    )
+
+
+def name_of_file(path: str) -> str:
+    """A model's name from its file's: what a name may not hold becomes `_`."""
+    stem = Path(path).stem
+    clean = "".join(c if c.isascii() and (c.isalnum() or c in "._+-") else "_" for c in stem)[:_MAX_NAME]
+    return clean if clean[:1].isalnum() else f"m{clean}"[:_MAX_NAME]
+
+
+def _model(document: Document, path: DocPath, raw: str | Mapping[str, Any], builtin: Collection[str]) -> ModelEntry:
+    if isinstance(raw, str):
+        return find_model(document, path, raw, builtin)
+    name, file = raw["name"], raw.get("path")
+    if file is None and name not in builtin:
+        raise document.error(
+            (*path, "name"), f"`{name}` is not a built-in model{did_you_mean(name, builtin)}",
+            hint=f"Built-in models: {listed(builtin) or 'none'}; a model of your own needs a `path`.",
+        )
+    if file is None and raw.get("shapes"):
+        raise document.error((*path, "shapes"), f"the built-in model `{name}` has its own shapes")
+    return ModelEntry(
+        name=name,
+        path=None if file is None else _file(document, (*path, "path"), file),
+        shapes={key: tuple(int(d) for d in dims) for key, dims in raw.get("shapes", {}).items()},
+        inputs=_file(document, (*path, "inputs"), raw["inputs"]) if "inputs" in raw else None,
+        tolerance={key: float(value) for key, value in raw.get("tolerance", {}).items()},
+    )
+
+
+def _file(document: Document, path: DocPath, text: str) -> Path:
+    """An existing file, relative to the document's folder."""
+    file = document.folder / Path(text).expanduser()
+    if file.is_file():
+        return file
+    if file.is_dir():
+        raise document.error(path, f"`{text}` is a folder, not a file")
+    beside = [p.name for p in file.parent.glob(f"*{file.suffix}")] if file.suffix else []
+    raise document.error(path, f"the file `{text}` does not exist{did_you_mean(file.name, beside)}")

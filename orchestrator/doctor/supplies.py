@@ -1,0 +1,114 @@
+"""What a first run consumes beside images: disk and Python interpreters."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.doctor.check import Check, Verdict
+from orchestrator.doctor.engine import EngineAnswer
+from orchestrator.images.lockfile import parse_lock_name
+
+NEEDED_GB = 12.0  # the default matrix: wheels, models and either images or virtual environments
+_CAN_VENV = """
+import sys, importlib.util as u
+print(sys.version_info[1], bool(u.find_spec("venv") and u.find_spec("ensurepip")))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpreter:
+    """A Python found on this machine."""
+
+    version: str  # "3.11"
+    path: str
+    has_venv: bool
+
+
+def check_disk(cache: Path, answer: EngineAnswer, *, needed_gb: float = NEEDED_GB) -> tuple[Check, ...]:
+    """Free space of the cache and, where it is on this machine, of the engine's images."""
+    places = [("cache", cache)]
+    if answer.available and answer.local and answer.data_root:
+        places.append(("engine", Path(answer.data_root)))
+    return tuple(_judge_disk(name, path, _free_gb(path), needed_gb) for name, path in places)
+
+
+def _judge_disk(name: str, path: Path, free_gb: float | None, needed_gb: float) -> Check:
+    if free_gb is None:
+        return Check(name="disk", verdict=Verdict.NOTE, found=f"{name} {path}: cannot be looked at")
+    found = f"{name} {path}: {free_gb:.1f} GB free"
+    if free_gb >= needed_gb:
+        return Check(name="disk", verdict=Verdict.GOOD, found=found)
+    where = "set INFERMATRIX_CACHE to a larger disk" if name == "cache" else "move the engine's data root (data-root)"
+    todo = f"{where}, or free space: the default matrix takes about {needed_gb:g} GB"
+    verdict = Verdict.BAD if free_gb < needed_gb / 4 else Verdict.WARN
+    return Check(name="disk", verdict=verdict, found=found, do=todo)
+
+
+def _free_gb(path: Path) -> float | None:
+    for folder in (path, *path.parents):  # the folder itself may not have been made yet
+        try:
+            return shutil.disk_usage(folder).free / 1e9
+        except OSError:
+            continue
+    return None
+
+
+def locked_pythons(images: Path, machine: str) -> tuple[str, ...]:
+    """Pythons ("3.11") for which every environment below `images` has a lock for this machine, newest first."""
+    per_env: dict[Path, set[str]] = {}
+    for path in images.rglob("lock-*.txt"):
+        lock = parse_lock_name(path.name)
+        if lock is not None:
+            per_env.setdefault(path.parent, set()).update({lock[0]} if lock[1] == machine else ())
+    common = set.intersection(*per_env.values()) if per_env else set()
+    return tuple(sorted(common, key=lambda python: int(python.partition(".")[2]), reverse=True))
+
+
+def find_pythons(minors: Iterable[int] = range(8, 15)) -> tuple[Interpreter, ...]:
+    """Interpreters on PATH and under pyenv that start; a pyenv shim of an inactive version does not."""
+    found: dict[str, Interpreter] = {}
+    for minor in minors:
+        own = [sys.executable] if sys.version_info[:2] == (3, minor) else []
+        on_path = shutil.which(f"python3.{minor}")
+        pyenv = sorted((Path.home() / ".pyenv/versions").glob(f"3.{minor}.*/bin/python3.{minor}"))
+        for path in (*own, *([on_path] if on_path else []), *map(str, pyenv)):
+            has_venv = _has_venv(path, minor)
+            if has_venv is not None and f"3.{minor}" not in found:
+                found[f"3.{minor}"] = Interpreter(version=f"3.{minor}", path=path, has_venv=has_venv)
+            if has_venv:
+                found[f"3.{minor}"] = Interpreter(version=f"3.{minor}", path=path, has_venv=True)
+                break
+    return tuple(found.values())
+
+
+def _has_venv(path: str, minor: int) -> bool | None:
+    """Whether the interpreter can make virtual environments with pip; None where it does not start."""
+    try:
+        done = subprocess.run([path, "-I", "-c", _CAN_VENV], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    words = done.stdout.split()
+    return words[1] == "True" if done.returncode == 0 and words[:1] == [str(minor)] else None
+
+
+def check_pythons(wanted: Sequence[str], found: Sequence[Interpreter]) -> tuple[Check, ...]:
+    """Can `venv` isolation install from the locks with an interpreter of this machine?"""
+    here = ", ".join(python.version for python in found) or "none"
+    locks = " and ".join(wanted) or "no Python on this machine's architecture"
+    usable = [python for python in found if python.version in wanted]
+    able = next((python for python in usable if python.has_venv), None)
+    if able is not None:
+        text = f"{here}; the locks are for {locks}: {able.path}"
+        return (Check(name="pythons", verdict=Verdict.GOOD, found=text),)
+    if usable:
+        todo = f"apt install python{usable[0].version}-venv (needed for --isolation venv only)"
+        text = f"{usable[0].path} cannot make virtual environments"
+        return (Check(name="pythons", verdict=Verdict.WARN, found=text, do=todo),)
+    todo = f"install Python {wanted[0]} for --isolation venv" if wanted else "lock the backends for this architecture"
+    text = f"{here}; the locks of all backends are for {locks}"
+    return (Check(name="pythons", verdict=Verdict.WARN, found=text, do=f"{todo}; containers bring their own Python"),)

@@ -1,0 +1,1 @@
+"""Environments: locks → wheels → build contexts → images or virtual environments."""

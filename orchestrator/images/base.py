@@ -1,0 +1,213 @@
+"""The image that all others start from: by digest from a registry, or bootstrapped from Debian packages."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import requests
+
+from orchestrator.errors import BuildError, EngineError
+from orchestrator.images.cache import cache_dir
+from orchestrator.images.debootstrap import (
+    bootstrap_tree,
+    host_mirror,
+    missing_for_bootstrap,
+    python_of,
+    write_tree,
+)
+from orchestrator.images.render import OWNER, BaseImage
+from orchestrator.images.wheels import Progress, silent
+from orchestrator.model import BaseVariant
+
+DEFAULT_REFERENCE = "python:3.11-slim-bookworm"
+_REPOSITORY = "infermatrix/base"
+_CHECK = ("import importlib.util, shutil, sys, sysconfig, os; "
+          "print('%d.%d' % sys.version_info[:2], int(importlib.util.find_spec('pip') is not None), "
+          "int(shutil.which('g++') is not None and os.path.isfile(os.path.join(sysconfig.get_paths()['include'], "
+          "'Python.h'))))")
+
+
+class BaseKind(str, Enum):
+    """Where a base is to come from."""
+
+    AUTO = "auto"
+    REGISTRY = "registry"
+    BOOTSTRAP = "bootstrap"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseChoice:
+    """What the user asked for: `auto`, `bootstrap`, or an image's reference."""
+
+    kind: BaseKind
+    reference: str = DEFAULT_REFERENCE
+    suite: str | None = None  # of the bootstrapped base; None: the host's own
+
+    @classmethod
+    def parse(cls, text: str) -> BaseChoice:
+        """`auto`, `bootstrap`, `bootstrap:<suite>` or a reference like `python:3.11-slim-bookworm`."""
+        word, _, rest = text.partition(":")
+        if text == BaseKind.AUTO.value:
+            return cls(kind=BaseKind.AUTO)
+        if word == BaseKind.BOOTSTRAP.value:
+            return cls(kind=BaseKind.BOOTSTRAP, suite=rest or None)
+        return cls(kind=BaseKind.REGISTRY, reference=text)
+
+    def reference_for(self, variant: BaseVariant) -> str:
+        """The official images without `-slim` are those with a compiler and Python's headers."""
+        return self.reference.replace("-slim", "") if variant is BaseVariant.TOOLCHAIN else self.reference
+
+
+def ensure_bases(variants: Iterable[BaseVariant], choice: BaseChoice, *, client: docker.DockerClient, log_dir: Path,
+                 progress: Progress = silent) -> dict[BaseVariant, BaseImage | BuildError]:
+    """One base per variant, or why there is none."""
+    bases: dict[BaseVariant, BaseImage | BuildError] = {}
+    for variant in sorted(set(variants)):
+        try:
+            bases[variant] = ensure_base(variant, choice, client=client, log_dir=log_dir, progress=progress)
+        except BuildError as error:
+            bases[variant] = error
+    return bases
+
+
+def ensure_base(variant: BaseVariant, choice: BaseChoice, *, client: docker.DockerClient, log_dir: Path,
+                progress: Progress = silent) -> BaseImage:
+    """The base image; `auto` takes one bootstrapped earlier, then a registry's, then bootstraps.
+
+    Raises BuildError where none of the ways leads to one, EngineError where the engine does not answer.
+    """
+    try:
+        if choice.kind is BaseKind.REGISTRY:
+            return _from_registry(variant, choice.reference_for(variant), client=client, progress=progress)
+        existing = _bootstrapped(variant, choice.suite, client=client)
+        if existing is not None:
+            return existing
+        if choice.kind is BaseKind.BOOTSTRAP:
+            return bootstrap(variant, client=client, suite=choice.suite, log_dir=log_dir, progress=progress)
+        try:
+            return _from_registry(variant, choice.reference_for(variant), client=client, progress=progress)
+        except BuildError as error:
+            missing = missing_for_bootstrap()
+            if missing:
+                raise BuildError(f"there is no {variant.value} base image: {error.message}; and {missing}",
+                                 hint="Run `infermatrix base` as root once, or name a base of your own with --base.",
+                                 ) from error
+            return bootstrap(variant, client=client, log_dir=log_dir, progress=progress)
+    except requests.exceptions.RequestException as error:
+        raise EngineError(f"the container engine does not answer: {error}",
+                          hint="Check it with: infermatrix doctor") from error
+
+
+def bootstrap(variant: BaseVariant, *, client: docker.DockerClient, log_dir: Path, suite: str | None = None,
+              progress: Progress = silent) -> BaseImage:
+    """Makes the base anew from Debian packages and imports it as `infermatrix/base:<suite>-<variant>`. Needs root."""
+    mirror = host_mirror(suite=suite)
+    work = cache_dir() / "bootstrap"
+    work.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=work, prefix="tree-"))
+    try:
+        root = scratch / "root"
+        age = bootstrap_tree(root, variant=variant, mirror=mirror, debs=work / "debs",
+                             log=log_dir / f"base-{mirror.suite}-{variant.value}.log", progress=progress)
+        return import_tree(root, variant=variant, suite=mirror.suite, age=age, client=client)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def import_tree(root: Path, *, variant: BaseVariant, suite: str, age: int, client: docker.DockerClient) -> BaseImage:
+    """Imports a tree into the engine as a base of one layer."""
+    tar = root.parent / "root.tar"
+    write_tree(root, tar=tar, age=age)
+    labels = {"io.infermatrix.owner": OWNER, "io.infermatrix.base": variant.value,
+              "io.infermatrix.python": python_of(root), "org.opencontainers.image.title": f"{suite} with Python"}
+    changes = ["ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "ENV LANG=C.UTF-8",
+               'CMD ["python3"]', *(f'LABEL {name}="{value}"' for name, value in labels.items())]
+    tag = f"{suite}-{variant.value}"
+    client.api.import_image_from_file(str(tar), repository=_REPOSITORY, tag=tag, changes=changes)
+    image = _bootstrapped(variant, suite, client=client)
+    if image is None:
+        raise BuildError(f"the engine did not take the base {_REPOSITORY}:{tag}",
+                         hint="Does the engine's storage have room?")
+    return image
+
+
+def _bootstrapped(variant: BaseVariant, suite: str | None, *, client: docker.DockerClient) -> BaseImage | None:
+    found = client.images.list(name=_REPOSITORY, filters={"label": [f"io.infermatrix.base={variant.value}"]})
+    tags = sorted(((image, tag) for image in found for tag in image.tags), key=lambda pair: str(pair[1]), reverse=True)
+    for image, tag in tags:
+        if suite is None or tag == f"{_REPOSITORY}:{suite}-{variant.value}":
+            return BaseImage(variant=variant, reference=tag, digest=_layers_digest(image), source="bootstrapped",
+                             python=image.labels["io.infermatrix.python"])
+    return None
+
+
+def _from_registry(variant: BaseVariant, reference: str, *, client: docker.DockerClient,
+                   progress: Progress) -> BaseImage:
+    """Pulls unless the engine has it: a tag that moves in the registry does not change this machine's images unasked."""
+    try:
+        try:
+            image, source = client.images.get(reference), "local"
+        except docker.errors.ImageNotFound:
+            progress(f"pulling {reference}")
+            image, source = client.images.pull(reference), "registry"
+    except docker.errors.APIError as error:
+        raise BuildError(f"the base image {reference} cannot be had: {error.explanation or error}",
+                         hint="Is the registry reachable from the engine? Without one: infermatrix base") from error
+    repository = re.sub(r"(@sha256:[0-9a-f]+|:[^:/]+)$", "", reference)
+    digests = [str(d) for d in image.attrs.get("RepoDigests") or () if str(d).split("@")[0].endswith(repository)]
+    python = _check(image, variant=variant, reference=reference, client=client)
+    if not digests:  # made on this machine, never in a registry
+        return BaseImage(variant=variant, reference=reference, digest=_layers_digest(image), python=python, source="local")
+    return BaseImage(variant=variant, reference=digests[0], digest=digests[0].split("@")[1], python=python,
+                     source="registry" if source == "registry" else "local")
+
+
+def _check(image: Any, *, variant: BaseVariant, reference: str, client: docker.DockerClient) -> str:
+    """The image's Python, once it is sure that the image can serve; asked once per image and remembered on disk."""
+    memo = cache_dir() / "bases" / hashlib.sha256(f"{image.id} {_CHECK}".encode()).hexdigest()
+    if not memo.is_file():
+        try:
+            output = _run(image.id, ["python3", "-c", _CHECK], client=client)
+        except docker.errors.DockerException as error:
+            raise BuildError(f"the base image {reference} has no python3 that runs",
+                             hint=f"It must hold python3 with pip, like {DEFAULT_REFERENCE}.") from error
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        memo.write_text(output.decode())
+    python, pip, toolchain = memo.read_text().split()
+    if pip != "1":
+        raise BuildError(f"the base image {reference} has Python {python} but no pip",
+                         hint=f"It must hold python3 with pip, like {DEFAULT_REFERENCE}.")
+    if variant is BaseVariant.TOOLCHAIN and toolchain != "1":
+        raise BuildError(f"the base image {reference} has no g++ with Python's headers",
+                         hint="Name a base with a compiler (the official python images without -slim have one).")
+    return python
+
+
+def _run(image: str, command: list[str], *, client: docker.DockerClient) -> bytes:
+    """What the command prints. (`containers.run(remove=True)` leaves the container behind where it cannot start.)"""
+    container = client.containers.create(image, command, entrypoint=[], network_mode="none",
+                                         labels={"io.infermatrix.owner": OWNER})
+    try:
+        container.start()
+        code = container.wait(timeout=60)["StatusCode"]
+        if code != 0:
+            raise docker.errors.DockerException(f"it ended with {code}")
+        return bytes(container.logs(stdout=True, stderr=False))
+    finally:
+        container.remove(force=True)
+
+
+def _layers_digest(image: Any) -> str:
+    """Of the layers, not of the image: importing the same tree again gives the same."""
+    layers = "\n".join(image.attrs["RootFS"]["Layers"])
+    return f"sha256:{hashlib.sha256(layers.encode()).hexdigest()}"

@@ -1,0 +1,164 @@
+"""Resolves, finds and checks lock files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from packaging.utils import canonicalize_name
+
+from orchestrator.errors import BuildError
+from orchestrator.images.cache import cache_dir
+from orchestrator.images.lockfile import (
+    Lock,
+    Pin,
+    Wanted,
+    format_lock,
+    lock_name,
+    parse_lock,
+    parse_lock_name,
+    parse_requirements,
+    requirements_digest,
+    with_version,
+)
+from orchestrator.images.pip import run_pip, target_flags
+from orchestrator.model import EnvSpec
+
+
+def make_lock(env: EnvSpec, *, python: str = "3.11", machine: str = "x86_64", version: str | None = None) -> Path:
+    """Resolves requirements.in with pip and writes the lock: beside it, or into the cache where `version` is another.
+
+    Needs the network. Raises BuildError where pip finds no solution of wheels.
+    """
+    wanted = requirements(env, version=version)
+    pins = _resolve(env, wanted, python=python, machine=machine)
+    digest = requirements_digest(wanted)
+    text = format_lock(env_name=env.name, python=python, machine=machine, requirements=digest, pins=pins)
+    folder = env.folder if version is None else _version_folder(env, version, digest)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / lock_name(python, machine)
+    partial = path.with_suffix(".tmp")
+    partial.write_text(text)
+    partial.replace(path)
+    return path
+
+
+def requirements(env: EnvSpec, *, version: str | None = None) -> tuple[Wanted, ...]:
+    """What the environment asks for, with the distribution at another version where one is given."""
+    source = env.folder / "requirements.in"
+    try:
+        wanted = parse_requirements(source.read_text(), origin=str(source))
+    except FileNotFoundError as error:
+        raise BuildError(f"{env.name} has no requirements.in", hint=f"Expected {source}.") from error
+    if version is None:
+        return wanted
+    if env.version_of is None:
+        raise BuildError(f"{env.name} cannot be had in version {version}: it names no distribution",
+                         hint="Add `distribution:` to its backend.yaml.")
+    return with_version(wanted, distribution=env.version_of, version=version)
+
+
+def locked_pythons(env: EnvSpec, *, machine: str | None = None) -> tuple[str, ...]:
+    """The Pythons that the environment's folder has locks for, newest first."""
+    machine = machine or platform.machine()
+    names = (parse_lock_name(path.name) for path in env.folder.glob("lock-*.txt"))
+    found = {target[0] for target in names if target and target[1] == machine}
+    return tuple(sorted(found, key=lambda p: tuple(map(int, p.split("."))), reverse=True))
+
+
+def find_lock(env: EnvSpec, *, python: str, machine: str | None = None) -> Path:
+    """The lock for that Python: the folder's, or one resolved on demand where the entry asks for another version.
+
+    Raises BuildError naming the locks that exist, or saying that requirements.in has changed since.
+    """
+    machine = machine or platform.machine()
+    if env.version is not None and env.version_of is not None and not _is_locked_version(env, python, machine):
+        return _versioned_lock(env, env.version, python=python, machine=machine)
+    path = env.folder / lock_name(python, machine)
+    if not path.is_file():
+        existing = ", ".join(sorted(p.name for p in env.folder.glob("lock-*.txt"))) or "none"
+        raise BuildError(
+            f"{env.name} has no lock for Python {python} on {machine} (locks: {existing})",
+            hint=f"Use a base or interpreter that a lock exists for, or make one: "
+                 f"infermatrix lock {env.name} --python {python}",
+        )
+    source = env.folder / "requirements.in"
+    if source.is_file() and read_lock(path).requirements != requirements_digest(requirements(env)):
+        raise BuildError(f"{source} has changed since {path.name} was made",
+                         hint=f"Make the lock again: infermatrix lock {env.name} --python {python}")
+    return path
+
+
+def read_lock(path: Path) -> Lock:
+    """Parses a lock file. Raises BuildError."""
+    return parse_lock(path.read_text(), name=path.name)
+
+
+def _is_locked_version(env: EnvSpec, python: str, machine: str) -> bool:
+    path = env.folder / lock_name(python, machine)
+    if not path.is_file() or env.version_of is None:
+        return False
+    locked = read_lock(path).version_of(env.version_of)
+    return locked is not None and env.version in (locked, locked.split("+")[0])
+
+
+def _versioned_lock(env: EnvSpec, version: str, *, python: str, machine: str) -> Path:
+    digest = requirements_digest(requirements(env, version=version))
+    path = _version_folder(env, version, digest) / lock_name(python, machine)
+    return path if path.is_file() else make_lock(env, python=python, machine=machine, version=version)
+
+
+def _version_folder(env: EnvSpec, version: str, digest: str) -> Path:
+    return cache_dir() / "locks" / f"{env.name.replace('/', '-')}-{version}-{digest[:12]}"
+
+
+def _resolve(env: EnvSpec, wanted: tuple[Wanted, ...], *, python: str, machine: str) -> list[Pin]:
+    with tempfile.TemporaryDirectory(prefix="infermatrix-lock-") as folder:
+        scratch = Path(folder)
+        alone = [w.requirement for w in wanted if not w.with_deps]
+        # What is installed without its own requirements still binds the others: onnx2torch asks for torchvision too.
+        constraints = scratch / "constraints.txt"
+        constraints.write_text("\n".join(alone) + "\n")
+        pins: dict[str, Pin] = {}
+        for with_deps in (True, False):
+            chosen = [w.requirement for w in wanted if w.with_deps is with_deps]
+            if not chosen:
+                continue
+            report = scratch / f"report-{with_deps}.json"
+            flags = ["install", "--dry-run", "--ignore-installed", "--quiet", "--report", str(report),
+                     "--target", str(scratch / "none"), "--constraint", str(constraints),
+                     *target_flags(python=python, machine=machine), *([] if with_deps else ["--no-deps"])]
+            _run_with_fallback([*flags, *chosen], env.extra_index_urls, what=f"resolve the lock of {env.name}")
+            for item in json.loads(report.read_text())["install"]:
+                pin = _pin(item)
+                pins.setdefault(pin.name, pin)
+        return list(pins.values())
+
+
+def _run_with_fallback(arguments: Sequence[str], extra_index_urls: Sequence[str], *, what: str) -> None:
+    """The user's own index first; a vendor's index only where that has not everything.
+
+    Asking an index that cannot be reached costs pip seconds for every package.
+    """
+    try:
+        run_pip(arguments, what=what)
+    except BuildError:
+        if not extra_index_urls:
+            raise
+        run_pip([*arguments, *(f"--extra-index-url={url}" for url in extra_index_urls)], what=what)
+
+
+def _pin(item: dict[str, Any]) -> Pin:
+    """One entry of pip's installation report (pip's "report" format, version 1)."""
+    source = item["download_info"]
+    sha256 = source.get("archive_info", {}).get("hashes", {}).get("sha256")
+    if sha256 is None:  # a local wheel of which no index told the hash
+        path = Path(unquote(urlparse(source["url"]).path))
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Pin(name=canonicalize_name(item["metadata"]["name"]), version=item["metadata"]["version"], sha256=(sha256,))

@@ -1,0 +1,38 @@
+"""The runner as files: what goes into every image beside the packages, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from orchestrator.errors import BuildError
+from orchestrator.model import EnvSpec, digest
+
+_LEFT_OUT = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+
+
+def runner_files(runner_dir: Path, env: EnvSpec) -> dict[str, bytes]:
+    """Path below `runners/` → content, with the environment's own adapters added, sorted by path.
+
+    An extra file called `adapter.py` becomes `adapters/<backend>.py`. Raises BuildError where there is no runner.
+    """
+    files = {}
+    for path in runner_dir.rglob("*.py"):
+        relative = path.relative_to(runner_dir)
+        if not _LEFT_OUT.intersection(relative.parts):
+            files[relative.as_posix()] = path.read_bytes()
+    if not files:
+        raise BuildError(f"there is no runner in {runner_dir}", hint="Run from a complete checkout.")
+    for extra in env.extra_files:
+        name = f"{PurePosixPath(env.name).parts[0]}.py" if extra.name == "adapter.py" else extra.name
+        try:
+            files[f"adapters/{name}"] = extra.read_bytes()
+        except OSError as error:
+            raise BuildError(f"{env.name}: its file {extra} cannot be read", hint=str(error)) from error
+    return dict(sorted(files.items()))
+
+
+def runner_digest(files: Mapping[str, bytes]) -> str:
+    """SHA-256 over paths and contents."""
+    return digest({path: hashlib.sha256(content).hexdigest() for path, content in files.items()})

@@ -1,0 +1,184 @@
+"""Which of two cells is faster: paired by round within one machine state, corrected for all comparisons of the matrix.
+
+The rule, and why (the figures are from `benchmarks/decision_power.py`):
+
+* A pair is one round: both trials ran within minutes of each other and in the same state, so what disturbs the machine
+  for long cancels in their log-ratio.
+* The interval is the wider of two: a t-interval on the mean log-ratio with a steadied variance (`variance.py`), and the
+  bootstrap interval of its median (`statistics.py`). A percentile bootstrap of five pairs alone would call a winner in
+  1 of 16 comparisons of a backend with itself, whatever level was asked for; the t-interval alone lets one wild trial
+  that happens to agree in sign pass.
+* Holm's correction over all comparisons keeps the probability of even one false winner in the matrix below FAMILY_ALPHA.
+* Faster means faster by more than the minimum effect with that confidence: the interval's near end must lie beyond it.
+  An interval that merely excludes 1 would turn a real but meaningless 0.5 % into a winner once trials are many.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from orchestrator.merge.statistics import median, median_interval
+from orchestrator.merge.variance import steadied
+
+FAMILY_ALPHA = 0.02
+MINIMUM_EFFECT = 0.02
+MIN_PAIRS = 3
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """The medians of a cell's valid trials: `medians_ms[state][round]`."""
+
+    id: str
+    group: tuple[tuple[str, Any], ...]  # what must be equal for a comparison to make sense, in a fixed order
+    medians_ms: Mapping[str, Mapping[int, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Cell a against cell b; `ratio` is latency of a ÷ latency of b."""
+
+    group: Mapping[str, Any]
+    a: str
+    b: str
+    ratio: float | None
+    interval: tuple[float, float] | None  # corrected for all comparisons of the matrix
+    pairs: int
+    state: str | None
+    decided: bool
+    faster: str | None
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As matrix.json holds it."""
+        return {
+            "group": dict(self.group), "a": self.a, "b": self.b, "ratio": self.ratio,
+            "ci": None if self.interval is None else list(self.interval), "pairs": self.pairs, "state": self.state,
+            "decided": self.decided, "faster": self.faster, "why": self.why,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pairing:
+    """Two cells with the log-ratios of the rounds they share in one state."""
+
+    a: Series
+    b: Series
+    state: str | None
+    logs: tuple[float, ...]
+
+
+def compare(
+    series: Sequence[Series], *, reference_states: frozenset[str] = frozenset(), minimum_effect: float = MINIMUM_EFFECT
+) -> list[Comparison]:
+    """All pairs within each group, in the order of (group, a, b); independent of the order of `series`."""
+    groups: dict[str, list[Series]] = defaultdict(list)
+    for one in sorted(series, key=lambda one: (repr(one.group), one.id)):
+        groups[repr(one.group)].append(one)
+    pairings = [_pair(a, b, reference_states) for members in groups.values() for a, b in combinations(members, 2)]
+    tested = [pairing for pairing in pairings if len(pairing.logs) >= MIN_PAIRS]
+    intervals = _intervals(tested, pooled_freedom=_freedom(groups.values()))
+    by_pairing = dict(zip(map(id, tested), intervals, strict=True))
+    return [_judge(pairing, by_pairing.get(id(pairing)), minimum_effect) for pairing in pairings]
+
+
+def standing(cell: str, others: Sequence[str], comparisons: Mapping[frozenset[str], Comparison]) -> tuple[bool, list[str]]:
+    """(best, tied_with) of a cell among the other ok cells of its group.
+
+    Best only where it was decided to be faster than every one of them, and there is one. Tied with those that it was
+    compared with and not told apart from; a pair without enough rounds in common is neither.
+    """
+    met = {other: comparisons.get(frozenset((cell, other))) for other in others}
+    best = bool(met) and all(one is not None and one.faster == cell for one in met.values())
+    tied = [other for other, one in met.items() if one is not None and one.interval is not None and not one.decided]
+    return best, sorted(tied)
+
+
+def holm_levels(p_values: Floats, alpha: float) -> Floats:
+    """The level each comparison's interval is drawn at, so that it excludes 1 exactly where Holm's procedure rejects.
+
+    The k-th smallest p is held against α/(m − k); from the first that fails on, all are drawn at that one's level.
+    """
+    order = np.argsort(p_values, kind="stable")
+    steps = alpha / np.arange(p_values.size, 0, -1)
+    failed = np.nonzero(p_values[order] > steps)[0]
+    if failed.size:
+        steps[failed[0]:] = steps[failed[0]]
+    levels = np.empty_like(steps)
+    levels[order] = steps
+    return levels
+
+
+def _pair(a: Series, b: Series, reference_states: frozenset[str]) -> _Pairing:
+    """In the reference state if it has enough rounds of both, else in the state with the most."""
+    best: tuple[tuple[bool, int], str, tuple[float, ...]] | None = None
+    for state in sorted(set(a.medians_ms) & set(b.medians_ms)):
+        one, other = a.medians_ms[state], b.medians_ms[state]
+        logs = tuple(math.log(one[r]) - math.log(other[r]) for r in sorted(set(one) & set(other)))
+        rank = (state in reference_states and len(logs) >= MIN_PAIRS, len(logs))
+        if logs and (best is None or rank > best[0]):
+            best = (rank, state, logs)
+    return _Pairing(a=a, b=b, state=best[1] if best else None, logs=best[2] if best else ())
+
+
+def _freedom(groups: Any) -> float:
+    """Degrees of freedom of all groups as blocks of rounds: (cells − 1) × (rounds − 1) each."""
+    total = 0
+    for members in groups:
+        rounds = max((len(found) for one in members for found in one.medians_ms.values()), default=0)
+        total += (len(members) - 1) * max(rounds - 1, 0)
+    return float(max(total, 1))
+
+
+def _intervals(pairings: Sequence[_Pairing], *, pooled_freedom: float) -> list[tuple[float, float]]:
+    """Holm-corrected intervals of the log-ratios."""
+    if not pairings:
+        return []
+    counts = np.array([len(pairing.logs) for pairing in pairings], dtype=np.float64)
+    means = np.array([sum(pairing.logs) / len(pairing.logs) for pairing in pairings])
+    squares = np.array([sum((x - m) ** 2 for x in p.logs) for p, m in zip(pairings, means, strict=True)])
+    variances, freedom = steadied(squares / (counts - 1), counts - 1, pooled_freedom=pooled_freedom)
+    errors = np.sqrt(variances / counts)
+    levels = holm_levels(2 * special.stdtr(freedom, -np.abs(means / errors)), FAMILY_ALPHA)
+    reach = -special.stdtrit(freedom, levels / 2) * errors
+    out = []
+    for pairing, mean, half, level in zip(pairings, means, reach, levels, strict=True):
+        drawn = median_interval(pairing.logs, 1 - float(level)) or (mean, mean)
+        out.append((min(float(mean - half), drawn[0]), max(float(mean + half), drawn[1])))
+    return out
+
+
+def _judge(pairing: _Pairing, interval: tuple[float, float] | None, minimum_effect: float) -> Comparison:
+    a, b, count = pairing.a.id, pairing.b.id, len(pairing.logs)
+    ratio = math.exp(median(pairing.logs)) if pairing.logs else None
+    ends = None if interval is None else (math.exp(max(interval[0], -700.0)), math.exp(min(interval[1], 700.0)))
+    faster = None
+    if ends is not None:
+        faster = b if ends[0] > 1 + minimum_effect else a if ends[1] < 1 / (1 + minimum_effect) else None
+    return Comparison(
+        group=dict(pairing.a.group), a=a, b=b, ratio=ratio, interval=ends, pairs=count, state=pairing.state,
+        decided=faster is not None, faster=faster, why=_why(ends, count, faster, minimum_effect),
+    )
+
+
+def _why(ends: tuple[float, float] | None, count: int, faster: str | None, minimum_effect: float) -> str:
+    if ends is None:
+        return (f"{count} rounds in which both were measured in the same machine state; {MIN_PAIRS} needed"
+                if count else "never measured in the same round and machine state")
+    effect = f"{100 * minimum_effect:g} %"
+    if faster is not None:
+        return f"the corrected interval of the ratio lies beyond the minimum effect of {effect}"
+    if ends[0] > 1 or ends[1] < 1:
+        return f"they differ, but perhaps by no more than the minimum effect of {effect}"
+    return "the corrected interval of the ratio includes 1"

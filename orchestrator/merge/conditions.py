@@ -1,0 +1,203 @@
+"""What a record says of the machine while its trial ran: probes, load, steal, throttling."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from orchestrator.merge.statistics import median
+
+COMPUTE_FACTOR = 1.25  # slower or faster than the peers' median by more: other clocks, or a shared core
+MEMORY_FRACTION = 0.6  # of the peers' median bandwidth
+STEAL_FRACTION = 0.05  # of the CPU time that the trial's CPUs had
+_TICKS_PER_SECOND = 100  # USER_HZ, the unit of /proc/stat on every Linux machine
+_MIN_PEERS = 3  # a median of fewer says nothing about an outlier
+
+
+class TrialKey(NamedTuple):
+    """Which trial a record belongs to; cells that share a load share it."""
+
+    host: str
+    fingerprint: str
+    spec: str
+    number: int
+    attempt: int
+    anchor: bool
+    started: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """One reading of the probes; None where it could not be had."""
+
+    compute_ms: float | None = None
+    memory_gbps: float | None = None
+    core_to_core_ns: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A trial as the gate sees it."""
+
+    key: TrialKey
+    measured: bool  # it came far enough to have a result
+    start: Probe
+    end: Probe
+    peer_group: tuple[Any, ...]  # trials whose compute and memory probes can be held against each other
+    cpus: int
+    load_start: float | None
+    steal_fraction: float | None
+    throttled: int
+
+    @property
+    def round_trip(self) -> float | None:
+        """Core to core, in ns: geometric mean of both ends."""
+        known = [v for v in (self.start.core_to_core_ns, self.end.core_to_core_ns) if v is not None]
+        return math.exp(sum(map(math.log, known)) / len(known)) if known else None
+
+    @property
+    def compute(self) -> float | None:
+        """The better end, in ms: the first probe after idling often still finds a slow clock."""
+        return min((v for v in (self.start.compute_ms, self.end.compute_ms) if v is not None), default=None)
+
+    @property
+    def memory(self) -> float | None:
+        """The better end, in GB/s."""
+        return max((v for v in (self.start.memory_gbps, self.end.memory_gbps) if v is not None), default=None)
+
+
+def trial_key(record: Mapping[str, Any]) -> TrialKey:
+    """The trial of a record."""
+    trial, host = record["trial"], record.get("host") or {}
+    return TrialKey(
+        host=str(record["cell"]["host"]), fingerprint=str(host.get("fingerprint")), spec=str(trial["spec"]),
+        number=int(trial["index"]), attempt=int(trial["attempt"]), anchor=bool(trial.get("anchor")),
+        started=str(record.get("started")),
+    )
+
+
+def trial_of(record: Mapping[str, Any], known: Trial | None = None) -> Trial:
+    """A record's trial; `known` is what another record of the same trial said (throttling is per cell)."""
+    throttled = int(_number(_part(record, "measurement").get("nr_throttled")) or 0)
+    throttled = max(throttled, known.throttled if known else 0)
+    result = _part(record, "result")
+    if known is not None and (known.measured or not _part(result, "probes")):
+        return replace(known, throttled=throttled)
+    environment, probes = _part(result, "environment"), _part(result, "probes")
+    affinity = environment.get("affinity")
+    cpus = len(affinity) if isinstance(affinity, list) and affinity else int(record["cell"]["threads"])
+    steal, wall = _number(environment.get("steal_ticks"), at_least_zero=True), _number(record.get("wall_s"))
+    python = str(_part(result, "versions").get("python"))
+    return Trial(
+        key=trial_key(record), measured=bool(probes), start=_probe(probes, "start"), end=_probe(probes, "end"),
+        peer_group=(cpus, ".".join(python.split(".")[:2])),
+        cpus=cpus,
+        load_start=_number(environment.get("load1_start"), at_least_zero=True),
+        steal_fraction=None if steal is None or wall is None else steal / _TICKS_PER_SECOND / (wall * cpus),
+        throttled=throttled,
+    )
+
+
+def conditions(trials: Sequence[Trial]) -> tuple[dict[TrialKey, str], list[str]]:
+    """Trials disturbed from outside, with the reason; and what disturbs so many that it is how this machine is.
+
+    What at least half of all trials show does not set a trial apart from its peers: it becomes a warning instead.
+    """
+    reasons: dict[TrialKey, str] = {}
+    warnings: list[str] = []
+    for name, describe in _CONDITIONS.items():
+        hit = {trial.key: text for trial in trials if (text := describe(trial)) is not None}
+        if 2 * len(hit) >= len(trials):
+            if hit:
+                warnings.append(f"{name} in {len(hit)} of {len(trials)} trials: the numbers hold for this machine "
+                                "under that condition only")
+        else:
+            reasons.update(hit)
+    return reasons, warnings
+
+
+def odd_compute(trials: Sequence[Trial]) -> dict[TrialKey, str]:
+    """Trials whose compute probe is off its peers' by more than COMPUTE_FACTOR, with the reason."""
+    return _odd(trials, lambda trial: trial.compute, _compute_reason)
+
+
+def odd_memory(trials: Sequence[Trial]) -> dict[TrialKey, str]:
+    """Trials with less than MEMORY_FRACTION of their peers' memory bandwidth, with the reason."""
+    return _odd(trials, lambda trial: trial.memory, _memory_reason)
+
+
+def _odd(
+    trials: Sequence[Trial], value: Callable[[Trial], float | None], why: Callable[[float, float], str | None]
+) -> dict[TrialKey, str]:
+    groups: dict[tuple[Any, ...], list[tuple[TrialKey, float]]] = defaultdict(list)
+    for trial in trials:
+        read = value(trial)
+        if read is not None:
+            groups[trial.peer_group].append((trial.key, read))
+    reasons = {}
+    for group in groups.values():
+        usual = median([read for _, read in group])
+        for key, read in group:
+            text = why(read, usual) if len(group) >= _MIN_PEERS else None
+            if text is not None:
+                reasons[key] = text
+    return reasons
+
+
+def _compute_reason(read: float, usual: float) -> str | None:
+    if usual / COMPUTE_FACTOR <= read <= usual * COMPUTE_FACTOR:
+        return None
+    word = "slower" if read > usual else "faster"
+    ratio = max(read, usual) / min(read, usual)
+    return f"the compute probe was {100 * (ratio - 1):.0f} % {word} than in the other trials ({read:.2f} ms, {usual:.2f} ms)"
+
+
+def _memory_reason(read: float, usual: float) -> str | None:
+    if read >= MEMORY_FRACTION * usual:
+        return None
+    return f"memory bandwidth was {read:.1f} GB/s; the other trials had {usual:.1f} GB/s"
+
+
+def _load_reason(trial: Trial) -> str | None:
+    # the trial before it leaves up to one runnable thread per CPU in the one-minute average
+    limit = 1.5 * trial.cpus + 1
+    if trial.load_start is None or trial.load_start <= limit:
+        return None
+    return f"foreign load: load average {trial.load_start:.1f} at its start on {trial.cpus} CPUs"
+
+
+def _steal_reason(trial: Trial) -> str | None:
+    if trial.steal_fraction is None or trial.steal_fraction <= STEAL_FRACTION:
+        return None
+    return f"the hypervisor withheld {100 * trial.steal_fraction:.0f} % of the CPU time (steal)"
+
+
+def _throttle_reason(trial: Trial) -> str | None:
+    return f"throttled {trial.throttled} times by a CPU quota" if trial.throttled else None
+
+
+_CONDITIONS: Mapping[str, Callable[[Trial], str | None]] = {
+    "foreign load": _load_reason, "CPU time withheld by the hypervisor": _steal_reason,
+    "throttling by a CPU quota": _throttle_reason,
+}
+
+
+def _part(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A nested object, or an empty one: what a container reports is only loosely typed here."""
+    value = found.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _probe(probes: Mapping[str, Any], end: str) -> Probe:
+    found = _part(probes, end)
+    return Probe(**{name: _number(found.get(name)) for name in ("compute_ms", "memory_gbps", "core_to_core_ns")})
+
+
+def _number(value: Any, *, at_least_zero: bool = False) -> float | None:
+    """A finite positive number (or zero where allowed); anything else counts as not measured."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value) if value > 0 or (at_least_zero and value == 0) else None

@@ -1,0 +1,95 @@
+"""What all trials of a cell together say about how it went: one status, with the reason and where to look."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.errors import ResultError
+from orchestrator.fidelity import wrong_answer_reason
+from orchestrator.model import Status
+
+# One trial of these is enough, whatever the others say: an answer that is wrong once cannot be relied on.
+_DAMNING = (Status.WRONG_ANSWER, Status.FALLBACK)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """The status of a cell; `warning` names trials that failed although the cell as a whole counts."""
+
+    status: Status
+    reason: str | None = None
+    phase: str | None = None
+    log_tail: str | None = None
+    warning: str | None = None
+
+
+def record_status(record: Mapping[str, Any]) -> tuple[Status, str | None]:
+    """A record's own status and reason; an `ok` is held against the model's tolerance once more.
+
+    Raises ResultError for a status that this version does not know.
+    """
+    try:
+        status = Status(record["status"])
+    except ValueError:
+        raise ResultError(f"a record of {record['cell']['id']} has the unknown status {str(record['status'])[:40]!r}",
+                          hint="it was written by another version of this program") from None
+    if status is not Status.OK:
+        return status, record.get("reason")
+    measurement = record.get("measurement")
+    if not measurement:
+        return Status.CRASHED, "it ended as if all were well, but left no measurement"
+    wrong = wrong_answer_reason(measurement.get("fidelity"), (record.get("model") or {}).get("tolerance") or {})
+    return (Status.WRONG_ANSWER, wrong) if wrong else (status, record.get("reason"))
+
+
+def cell_ending(records: Sequence[Mapping[str, Any]], *, invalid: Sequence[str], valid: int) -> Ending:
+    """The status of a cell from its records (at least one), the reasons of its invalid trials, and how many count.
+
+    Wrong answers and fallbacks damn a cell however rare. Of the other failures, the commonest is the cell's status if
+    more than half of its trials failed; else they are a warning beside the estimate. Trials that the host failed say
+    nothing of the backend and only count where there is nothing else.
+    """
+    judged = sorted(((record, *record_status(record)) for record in records), key=lambda item: _order(item[0]))
+    for damning in _DAMNING:
+        for record, status, reason in judged:
+            if status is damning:
+                return _ending(record, status, reason)
+    trials: dict[int, list[tuple[Mapping[str, Any], Status, str | None]]] = defaultdict(list)
+    for item in judged:
+        if not item[1].is_infrastructure:
+            trials[int(item[0]["trial"]["index"])].append(item)
+    if not trials:
+        return _commonest(judged)
+    failed = [attempts[-1] for attempts in trials.values() if attempts[-1][1] is not Status.OK]
+    if 2 * len(failed) > len(trials):
+        return _commonest(failed)
+    if valid == 0:
+        said = Counter(invalid).most_common()
+        why = f": {max(said, key=lambda item: (item[1], item[0]))[0]}" if said else ""
+        return Ending(status=Status.UNSTABLE, reason=f"none of its {len(records)} trials counts{why}")
+    if not failed:
+        return Ending(status=Status.OK)
+    common = _commonest(failed)
+    warning = f"{len(failed)} of {len(trials)} trials failed ({common.status.value}: {common.reason or 'no reason known'})"
+    return Ending(status=Status.OK, reason=warning, phase=common.phase, log_tail=common.log_tail, warning=warning)
+
+
+def _order(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    trial = record["trial"]
+    return int(trial["index"]), int(trial["attempt"]), str(record.get("started")), str(record.get("key"))
+
+
+def _commonest(items: Sequence[tuple[Mapping[str, Any], Status, str | None]]) -> Ending:
+    """The most frequent status, the design's order breaking ties; the last such record speaks for it."""
+    counts = Counter(status for _, status, _ in items)
+    ranks = {status: number for number, status in enumerate(Status)}
+    chosen = max(counts, key=lambda status: (counts[status], -ranks[status]))
+    return _ending(*[item for item in items if item[1] is chosen][-1])
+
+
+def _ending(record: Mapping[str, Any], status: Status, reason: str | None) -> Ending:
+    return Ending(status=status, reason=reason or f"{status.value}, and no reason was recorded", phase=record.get("phase"),
+                  log_tail=record.get("log_tail") or None)

@@ -1,0 +1,141 @@
+"""The metrics of a cell from its valid trials: every figure, or null and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.merge.samples import PERCENTILES, TrialNumbers
+from orchestrator.merge.statistics import median, median_interval
+
+NOT_ASKED = "not measured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One trial that counts: its record and its samples summed up."""
+
+    record: Mapping[str, Any]
+    numbers: TrialNumbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Field:
+    """Where in a record a figure lies, and how the trials' figures become the cell's."""
+
+    path: tuple[str, ...]
+    over_trials: Callable[[Sequence[float]], float] = median
+    reason: str = NOT_ASKED
+
+
+_ENV = "the environment's size is not known"
+_FIELDS: Mapping[str, _Field] = {
+    "threads_seen": _Field(path=("measurement", "threads_seen"), over_trials=max),
+    "nr_throttled": _Field(path=("measurement", "nr_throttled"), over_trials=max),
+    # peaks: what a deployment must have room for, so the largest seen
+    "memory_peak_mb": _Field(path=("measurement", "memory", "process_peak_mb"), over_trials=max),
+    "memory_cgroup_peak_mb": _Field(path=("measurement", "memory", "cgroup_peak_mb"), over_trials=max),
+    "memory_delta_mb": _Field(path=("measurement", "memory", "delta_mb"), over_trials=max),
+    "container_start_ms": _Field(path=("container_start_ms",), reason="trials did not start containers"),
+    "start_ms": _Field(path=("result", "phases", "start_ms")),
+    "import_ms": _Field(path=("result", "phases", "import_ms")),
+    "convert_ms": _Field(path=("convert", "ms"), reason="nothing to convert: the backend reads the model as it is"),
+    "load_ms": _Field(path=("result", "phases", "load_ms")),
+    "compile_ms": _Field(path=("result", "phases", "compile_ms")),
+    "first_inference_ms": _Field(path=("measurement", "first_inference_ms")),
+    "energy_j_per_inference": _Field(path=("measurement", "energy_j_per_inference"), reason="energy was not measured"),
+    "install_mb": _Field(path=("env", "size_mb"), reason=_ENV),
+    "packages": _Field(path=("env", "packages"), reason=_ENV),
+}
+_COUNTS = frozenset({"threads_seen", "nr_throttled", "packages"})
+
+
+def no_metrics() -> dict[str, Any]:
+    """All metrics null: a cell without an estimate."""
+    return {
+        "latency_ms": dict.fromkeys(("min", "mean", *PERCENTILES, "ci95")), "throughput_ips": None,
+        "throughput_ci95": None, "cpu_utilization": None, "cpu_time_s_per_inference": None, **dict.fromkeys(_FIELDS),
+    }
+
+
+def metrics_of(trials: Sequence[Measured], batch: int) -> tuple[dict[str, Any], dict[str, str]]:
+    """(metrics, null reasons by path) from at least one trial that counts. An inference is one row of a batch.
+
+    Figures are medians over trials; peaks and counts the largest.
+    """
+    metrics, reasons = no_metrics(), {}
+    numbers = [trial.numbers for trial in trials]
+    metrics["latency_ms"], found = _latency(numbers)
+    reasons.update({f"metrics.latency_ms.{name}": why for name, why in found.items()})
+    rates = [one.throughput_ips for one in numbers]
+    metrics["throughput_ips"] = median(rates)
+    interval = median_interval(rates)
+    metrics["throughput_ci95"] = None if interval is None else list(interval)
+    if interval is None:
+        reasons["metrics.throughput_ci95"] = "one trial; an interval needs two"
+    for name, value, why in (_cpu(trials, batch), *(_field(name, trials) for name in _FIELDS)):
+        metrics.update(value if isinstance(value, dict) else {name: value})
+        if why is not None:
+            reasons.update({f"metrics.{part}": why for part in (value if isinstance(value, dict) else (name,))})
+    return metrics, reasons
+
+
+def _latency(numbers: Sequence[TrialNumbers]) -> tuple[dict[str, Any], dict[str, str]]:
+    fewest = min(one.count for one in numbers)
+    out: dict[str, Any] = {"min": min(one.minimum for one in numbers), "mean": median([one.mean for one in numbers])}
+    reasons = {}
+    for name, (_, needed) in PERCENTILES.items():
+        known = [value for one in numbers if (value := one.percentiles[name]) is not None]
+        # trials that were cut short are the slow ones: leaving only them out would flatter the cell
+        out[name] = median(known) if len(known) == len(numbers) else None
+        if out[name] is None:
+            reasons[name] = f"{fewest:,} samples per trial; {needed:,} needed"
+    middles = [value for one in numbers if (value := one.percentiles["p50"]) is not None]
+    interval = median_interval(middles) if out["p50"] is not None else None
+    out["ci95"] = None if interval is None else list(interval)
+    if interval is None:
+        reasons["ci95"] = reasons.get("p50", "one trial; an interval needs two")
+    return out, reasons
+
+
+def _cpu(trials: Sequence[Measured], batch: int) -> tuple[str, dict[str, float | None], str | None]:
+    shares, costs = [], []
+    for trial in trials:
+        cpu, wall, calls = (_value(trial.record, ("measurement", name)) for name in ("cpu_time_s", "wall_s", "iterations"))
+        if cpu is not None and wall and calls:
+            shares.append(cpu / wall)
+            costs.append(cpu / (calls * batch))
+    why = None if shares else _reason(trials, _Field(path=("measurement", "cpu_time_s")))
+    return "cpu", {"cpu_utilization": median(shares) if shares else None,
+                   "cpu_time_s_per_inference": median(costs) if costs else None}, why
+
+
+def _field(name: str, trials: Sequence[Measured]) -> tuple[str, float | int | None, str | None]:
+    field = _FIELDS[name]
+    known = [value for trial in trials if (value := _value(trial.record, field.path)) is not None]
+    if not known:
+        return name, None, _reason(trials, field)
+    value = field.over_trials(known)
+    return name, round(value) if name in _COUNTS else value, None
+
+
+def _value(record: Mapping[str, Any], path: Sequence[str]) -> float | None:
+    found: Any = record
+    for key in path:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found):
+        return None
+    return float(found)
+
+
+def _reason(trials: Sequence[Measured], field: _Field) -> str:
+    """What the runner said about the null, else the field's own words."""
+    for trial in trials:
+        part: Any = trial.record.get(field.path[0])
+        said = part.get("null_reasons") if isinstance(part, Mapping) else None
+        why = said.get(".".join(field.path[1:])) if isinstance(said, Mapping) else None
+        if why:
+            return str(why)
+    return field.reason

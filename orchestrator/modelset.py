@@ -1,0 +1,101 @@
+"""The models of a run: built-in ones exported in their own environment, files inspected; each prepared or its error."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.entries import ModelEntry
+from orchestrator.errors import BuildError, InfermatrixError, ModelError
+from orchestrator.isolation.base import Isolation, Stop
+from orchestrator.model import EnvSpec, Limits, Outcome, PreparedModel, ReadyEnv, RunRequest
+from orchestrator.models.prepare import prepare_file
+from orchestrator.models.zoo import ZOO_FORMATS, is_cached, prepare_zoo
+from orchestrator.protocol import JOB
+
+Say = Callable[[str], None]
+EXPORT_DEADLINE_S = 1_200.0
+MAX_EXPORT_BYTES = 16 << 30
+Prepared = dict[str, "PreparedModel | InfermatrixError"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSet:
+    """The models that a plan's cells name."""
+
+    entries: tuple[ModelEntry, ...]
+    env: EnvSpec  # in which built-in models are made
+    runner_dir: Path
+    cache: Path
+    seed: int
+
+    def files(self) -> bool:
+        """True where a model is a file of the user's."""
+        return any(entry.path is not None for entry in self.entries)
+
+    def zoo_formats(self) -> frozenset[str]:
+        """The formats that every built-in model comes in."""
+        return frozenset(ZOO_FORMATS)
+
+    def needs_export(self) -> bool:
+        """True where a built-in model is not in the cache yet."""
+        return any(entry.path is None and not is_cached(entry.name, **self._identity()) for entry in self.entries)
+
+    def prepare(
+        self, isolation: Isolation, env: ReadyEnv | BuildError | None, limits: Limits, stop: Stop, say: Say
+    ) -> Prepared:
+        """Each model by name, or why it cannot be measured."""
+        made: Prepared = {}
+        for entry in self.entries:
+            try:
+                if entry.path is None:
+                    made[entry.name] = self._export(entry, isolation, env, limits, stop, say)
+                else:
+                    made[entry.name] = prepare_file(
+                        entry.path, name=entry.name, shapes=entry.shapes, inputs=entry.inputs, seed=self.seed,
+                        tolerance=entry.tolerance, cache_dir=self.cache / "models", progress=say,
+                    )
+            except (ModelError, BuildError) as error:
+                say(f"{entry.name}: {error.message}" + (f" — {error.hint}" if error.hint else ""))
+                made[entry.name] = error
+        return made
+
+    def _export(
+        self, entry: ModelEntry, isolation: Isolation, env: ReadyEnv | BuildError | None, limits: Limits, stop: Stop, say: Say
+    ) -> PreparedModel:
+        def run_job(job: Mapping[str, Any], out: Path) -> Outcome:
+            if env is None or isinstance(env, BuildError):
+                raise env or BuildError("the environment that built-in models are made in was not prepared")
+            trial = f"export-{entry.name}"
+            return isolation.run(
+                RunRequest(
+                    name=trial, env=env, job={**job, "protocol": JOB, "trial": trial}, staged=(), limits=limits,
+                    max_output_bytes=MAX_EXPORT_BYTES, deadline_s=EXPORT_DEADLINE_S, out_dir=out,
+                ),
+                stop,
+            )
+
+        (prepared,) = prepare_zoo((entry.name,), run_job=run_job, progress=say, **self._identity())
+        return prepared
+
+    def _identity(self) -> dict[str, Any]:
+        """What a built-in model's content depends on: the packages asked for and the exporter's source."""
+        return {
+            "env_digest": digest_of_files(sorted(self.env.folder.glob("*.*"))), "seed": self.seed,
+            "exporter_digest": digest_of_files(
+                [self.runner_dir / "export_zoo.py", *sorted((self.runner_dir / "zoo").glob("*.py"))]
+            ),
+            "cache_dir": self.cache / "models",
+        }
+
+
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """SHA-256 over names and contents."""
+    total = hashlib.sha256()
+    for path in paths:
+        content = path.read_bytes()
+        total.update(f"{path.name}\0{len(content)}\0".encode() + content)
+    return total.hexdigest()

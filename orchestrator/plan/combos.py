@@ -1,0 +1,174 @@
+"""Combinations of the axes, and GitHub Actions' laws for leaving some out and putting some in.
+
+The laws (docs.github.com, "Running variations of jobs in a workflow"): an exclude removes every combination that agrees
+with all its keys; includes come after all excludes; an include extends every *original* combination whose axes it does
+not change, and becomes a combination of its own where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from orchestrator.config.matrix import MatrixConfig
+from orchestrator.config.nearest import listed
+from orchestrator.config.rules import Rule
+from orchestrator.errors import ConfigError
+from orchestrator.model import BackendEntry, Scalar, Scenario
+
+AxisValue = str | int
+_AXIS_KEYS = {"model": "models", "host": "hosts", "device": "devices", "threads": "threads", "precision": "precision",
+              "batch": "batch", "scenario": "scenarios"}
+
+
+@dataclass(frozen=True, slots=True)
+class Combo:
+    """One combination; `settings` are its row's, unless an include changed them."""
+
+    entry: BackendEntry
+    model: str
+    host: str
+    device: str
+    precision: str
+    threads: int
+    scenario: Scenario
+    batch: int
+    settings: Mapping[str, Scalar]
+
+    def axis(self, name: str) -> AxisValue:
+        """The coordinate that rules call by that name."""
+        if name == "label":
+            return self.entry.label
+        if name == "backend":
+            return self.entry.backend
+        value: AxisValue | Scenario = getattr(self, name)
+        return value.value if isinstance(value, Scenario) else value
+
+    def agrees(self, match: Mapping[str, AxisValue]) -> bool:
+        """True if every axis that `match` names has its value."""
+        return all(self.axis(name) == value for name, value in match.items())
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for equal cells, and only for those."""
+        settings = tuple(sorted((name, type(value).__name__, value) for name, value in self.settings.items()))
+        return (self.entry.label, self.entry.backend, self.entry.version, self.model, self.host, self.device, self.precision,
+                self.threads, self.scenario, self.batch, settings)
+
+
+def product(config: MatrixConfig) -> Iterator[Combo]:
+    """Every combination of the axes, in the file's order; single_stream has batch 1, whatever `batch` says."""
+    for model in config.models:
+        for row in config.backends:
+            for host in config.hosts:
+                for device in config.devices:
+                    for precision in config.precisions:
+                        for threads in config.threads:
+                            for scenario in config.scenarios:
+                                for batch in _batches(config, scenario):
+                                    yield Combo(row.entry, model.name, host, device, precision, threads, scenario, batch,
+                                                row.entry.settings)
+
+
+def split(combos: Iterable[Combo], rules: Iterable[Rule]) -> tuple[list[Combo], list[tuple[Combo, str]], list[str]]:
+    """What stays, what an exclude removes (with where that exclude stands), and the excludes that removed nothing."""
+    rules = list(rules)
+    kept: list[Combo] = []
+    removed: list[tuple[Combo, str]] = []
+    idle = {rule.where: rule for rule in rules}
+    for combo in combos:
+        hits = [rule for rule in rules if combo.agrees(rule.match)]
+        for rule in hits:
+            idle.pop(rule.where, None)
+        if hits:
+            removed.append((combo, f"excluded at {hits[0].where}"))
+        else:
+            kept.append(combo)
+    return kept, removed, [f"{where}: this exclude agrees with no combination" for where in idle]
+
+
+def include(config: MatrixConfig, originals: list[Combo]) -> tuple[list[Combo], list[str]]:
+    """The combinations after every include, new ones last; and a note on each include that changed nothing.
+
+    All are distinct: an include that would repeat an original agrees with it, hence extends it. Raises ConfigError for
+    two includes that add the same one.
+    """
+    given = {row.entry.label: row.given for row in config.backends}
+    current = list(originals)
+    added: dict[tuple[object, ...], tuple[Combo, Rule]] = {}
+    notes: list[str] = []
+    for rule in config.include:
+        hits = [i for i, original in enumerate(originals) if original.agrees(rule.match) and _extends(original, rule, given)]
+        for i in hits:
+            current[i] = replace(current[i], settings={**current[i].settings, **rule.settings})
+        if not hits:
+            new = _new(config, rule)
+            if new.key in added:
+                raise ConfigError(f"{rule.where}: this include adds the same cell as the one at {added[new.key][1].where}")
+            added[new.key] = (new, rule)
+        elif not rule.settings:
+            notes.append(f"{rule.where}: this include adds nothing, its combinations are there already")
+    return current + [combo for combo, _ in added.values()], notes
+
+
+def _extends(original: Combo, rule: Rule, given: Mapping[str, frozenset[str]]) -> bool:
+    """An include may add to what a row leaves at its default, but not overwrite what the row itself says."""
+    written = given[original.entry.label]
+    return all(name not in written or original.settings[name] == value for name, value in rule.settings.items())
+
+
+def _batches(config: MatrixConfig, scenario: Scenario) -> tuple[int, ...]:
+    return (1,) if scenario is Scenario.SINGLE_STREAM else config.batches
+
+
+def _new(config: MatrixConfig, rule: Rule) -> Combo:
+    """The combination that an include makes by itself; an axis it leaves open must have one value only."""
+    entry = _entry(config, rule)
+    scenario = _scenario(config, rule)
+    batches = _batches(config, scenario)
+    return Combo(
+        entry=entry,
+        model=str(_only(rule, "model", [m.name for m in config.models])),
+        host=str(_only(rule, "host", config.hosts)),
+        device=str(_only(rule, "device", config.devices)),
+        precision=str(_only(rule, "precision", config.precisions)),
+        threads=int(_only(rule, "threads", config.threads)),
+        scenario=scenario,
+        batch=int(_only(rule, "batch", batches)),
+        settings={**entry.settings, **rule.settings},
+    )
+
+
+def _entry(config: MatrixConfig, rule: Rule) -> BackendEntry:
+    if rule.row is not None:
+        return rule.row.entry
+    rows = [row.entry for row in config.backends if rule.match.get("backend") in (None, row.entry.backend)]
+    if len(rows) == 1:
+        return rows[0]
+    raise _open(rule, "label", [entry.label for entry in rows])
+
+
+def _scenario(config: MatrixConfig, rule: Rule) -> Scenario:
+    """A batch above 1 leaves offline only, so that need not be said."""
+    if "scenario" in rule.match:
+        return Scenario(rule.match["scenario"])
+    if int(rule.match.get("batch", 1)) > 1:
+        return Scenario.OFFLINE
+    return Scenario(_only(rule, "scenario", [scenario.value for scenario in config.scenarios]))
+
+
+def _only(rule: Rule, axis: str, values: Iterable[AxisValue]) -> AxisValue:
+    if axis in rule.match:
+        return rule.match[axis]
+    options = list(values)
+    if len(options) == 1:
+        return options[0]
+    raise _open(rule, axis, options)
+
+
+def _open(rule: Rule, axis: str, options: Iterable[AxisValue]) -> ConfigError:
+    several = f"`{_AXIS_KEYS.get(axis, 'backends')}` has several"
+    return ConfigError(
+        f"{rule.where}: this include adds a cell of its own, so it must say which `{axis}` ({listed(options)})",
+        hint=f"It agrees with no combination of the axes, and {several}.",
+    )

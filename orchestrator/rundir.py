@@ -1,0 +1,178 @@
+"""A run directory: what was asked, the records, the matrix and the reports; the same question gives the same one."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import shlex
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from orchestrator import __version__
+from orchestrator.bench import Bench
+from orchestrator.errors import ResultError
+from orchestrator.hostfacts import HostFacts
+from orchestrator.merge.estimate import hole
+from orchestrator.merge.matrix import SCHEMA as MATRIX_SCHEMA
+from orchestrator.merge.matrix import merge
+from orchestrator.model import Cell, IsolationKind, PreparedModel, ReadyEnv, Status, digest
+from orchestrator.plan.plan import Plan
+from orchestrator.records import RecordStore, read_json, write_atomically
+from orchestrator.report.write import write_reports
+
+RUN_SCHEMA = "infermatrix.run/1"
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def default_folder(plan: Plan, isolation: IsolationKind, results: Path) -> Path:
+    """`results/local/<name>-<8 digits of what was asked>`: the same command finds its records again."""
+    config = plan.config
+    asked = {
+        "cells": sorted(cell.id for cell in plan.cells), "profile": asdict(config.profile), "seed": config.seed,
+        "isolation": isolation.value, "models": sorted((m.name, str(m.path), str(m.inputs)) for m in config.models),
+    }
+    return results / "local" / f"{config.name}-{digest(asked)[:8]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDir:
+    """The folder of one run, and this invocation's id."""
+
+    folder: Path
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+    started: str = field(default_factory=_now)
+
+    @property
+    def records(self) -> Path:
+        """One JSON file per trial and cell."""
+        return self.folder / "records"
+
+    @property
+    def logs(self) -> Path:
+        """Build logs."""
+        return self.folder / "logs"
+
+    def is_stale(self) -> bool:
+        """True where the matrix is missing or older than a record: a run was ended before it could merge."""
+        matrix = self.folder / "matrix.json"
+        if not matrix.is_file() or not (self.folder / "report.html").is_file():
+            return True
+        return self.records.stat().st_mtime > matrix.stat().st_mtime
+
+    def matrix(self) -> dict[str, Any]:
+        """The matrix as it stands. Raises ResultError where there is none."""
+        return read_json(self.folder / "matrix.json", schema=MATRIX_SCHEMA)
+
+    def begin(self, plan: Plan, isolation: IsolationKind, reason: str, facts: HostFacts) -> None:
+        """Write down what was asked, before anything is measured."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        run = self._run(plan, isolation, reason)
+        document = {"schema": RUN_SCHEMA, "run": run, "host": facts.to_json(), "asked": asked(plan)}
+        write_atomically(self.folder / "run.json", json.dumps(document, indent=1).encode())
+
+    def finish(self, plan: Plan, bench: Bench, reason: str, facts: HostFacts) -> dict[str, Any]:
+        """Merge the records, write the matrix and all reports; returns the matrix."""
+        run = {**self._run(plan, bench.isolation.kind, reason), "finished": _now(), "interrupted": bench.stop.requested}
+        matrix = merge(
+            run, RecordStore(self.records).read_all(), plan.cells, asked=plan.config.profile.trials,
+            hosts=[{**facts.to_json(), "name": "local", "hostname": facts.name}],
+            images=[_env_json(label, env) for label, env in sorted(bench.envs.items()) if isinstance(env, ReadyEnv)],
+            models=[_model_json(model) for _, model in sorted(bench.models.items()) if isinstance(model, PreparedModel)],
+            excluded=[{**_cell_json(left.cell), "why": left.why} for left in plan.excluded],
+            keys={cell.id: bench.key(cell) for cell in plan.cells},
+            minimum_effect=plan.config.minimum_effect, warnings=plan.warnings,
+        )
+        unsupported = [_unsupported_json(left.cell, left.reason, plan) for left in plan.unsupported]
+        matrix["cells"] += unsupported
+        write_atomically(self.folder / "matrix.json", json.dumps(matrix, allow_nan=False).encode())
+        write_reports(matrix, self.folder)
+        return matrix
+
+    def _run(self, plan: Plan, isolation: IsolationKind, reason: str) -> dict[str, Any]:
+        config = plan.config
+        return {
+            "id": self.run_id, "name": config.name, "profile": config.profile.name, "measure": asdict(config.profile),
+            "seed": config.seed, "minimum_effect": config.minimum_effect, "started": self.started, "finished": None,
+            "command": shlex.join(["infermatrix", *sys.argv[1:]]), "isolation": isolation.value, "isolation_reason": reason,
+            "infermatrix_version": __version__, "git": git_revision(Path(__file__).parent), "user": _user(),
+            "limits": asdict(config.limits),
+        }
+
+
+def asked(plan: Plan) -> dict[str, Any]:
+    """The plan in JSON: enough to merge the records again without the matrix.yaml."""
+    return {
+        "cells": [_cell_json(cell) for cell in plan.cells], "trials": plan.config.profile.trials,
+        "minimum_effect": plan.config.minimum_effect,
+        "excluded": [{**_cell_json(left.cell), "why": left.why} for left in plan.excluded],
+        "unsupported": [{**_cell_json(left.cell), "reason": left.reason} for left in plan.unsupported],
+    }
+
+
+def merge_again(folder: Path) -> dict[str, Any]:
+    """The matrix of a run directory, merged anew from its records. Raises ResultError where it is none."""
+    document = read_json(folder / "run.json", schema=RUN_SCHEMA)
+    old = read_json(folder / "matrix.json", schema=MATRIX_SCHEMA) if (folder / "matrix.json").is_file() else {}
+    wanted = document.get("asked")
+    if not isinstance(wanted, Mapping):
+        raise ResultError(f"{folder / 'run.json'}: says nothing of what was asked", hint="run the same command again instead")
+    host = {**document["host"], "name": "local"}
+    matrix = merge(
+        old.get("run") or document["run"], RecordStore(folder / "records").read_all(), wanted["cells"], asked=wanted["trials"],
+        hosts=[host], images=old.get("images", ()), models=old.get("models", ()), excluded=wanted["excluded"],
+        minimum_effect=wanted["minimum_effect"],
+    )
+    known = {cell["id"] for cell in matrix["cells"]}
+    matrix["cells"] += [cell for cell in old.get("cells", ()) if cell["id"] not in known and cell["status"] == "unsupported"]
+    return matrix
+
+
+def git_revision(folder: Path) -> str | None:
+    """The commit of the source, with `-dirty` where it differs; None outside of a checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True,
+            check=True, timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
+    return {**cell.canonical(), "id": cell.id}
+
+
+def _unsupported_json(cell: Cell, reason: str, plan: Plan) -> dict[str, Any]:
+    return hole(_cell_json(cell), asked=plan.config.profile.trials, status=Status.UNSUPPORTED, reason=reason)
+
+
+def _env_json(label: str, env: ReadyEnv) -> dict[str, Any]:
+    return {
+        "label": label, "name": env.name, "kind": env.kind.value, "digest": env.digest, "reference": env.reference,
+        "size_mb": env.size_mb, "packages": env.packages, "source": env.source, "prepare_s": env.prepare_s,
+    }
+
+
+def _model_json(model: PreparedModel) -> dict[str, Any]:
+    return {
+        "name": model.name, "sha256": model.sha256, "inputs": [asdict(tensor) for tensor in model.inputs],
+        "outputs": [asdict(tensor) for tensor in model.outputs], "reference_source": model.reference_source,
+        "tolerance": dict(model.tolerance), "samples": model.samples, "batchable": model.batchable, "notes": list(model.notes),
+    }
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None  # a container's user without a name

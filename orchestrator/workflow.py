@@ -1,0 +1,200 @@
+"""The main job as a short list of steps: plan → environments → models → trials → matrix → reports (design §2)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from orchestrator.artifacts import Artifacts
+from orchestrator.backends import Registry, env_of
+from orchestrator.bench import Bench
+from orchestrator.doctor.engine import EngineAnswer, engine_answer, engine_endpoint, open_client
+from orchestrator.environments import MODELS_ENV, converter_key, in_images, in_interpreters, in_venvs, models_env
+from orchestrator.errors import EngineError
+from orchestrator.hostfacts import HostFacts, choose_cpus
+from orchestrator.images.base import BaseChoice
+from orchestrator.images.builders import Builder
+from orchestrator.isolation.base import Isolation, Stop
+from orchestrator.isolation.docker import DockerIsolation
+from orchestrator.isolation.hostlock import engine_lock, file_lock
+from orchestrator.isolation.local import LocalIsolation
+from orchestrator.isolation.reap import reap
+from orchestrator.model import EnvSpec, IsolationKind, Limits, PreparedModel, ReadyEnv
+from orchestrator.modelset import ModelSet
+from orchestrator.plan.plan import Plan
+from orchestrator.records import RecordStore
+from orchestrator.rundir import RunDir
+from orchestrator.schedule import Schedule, Slot, Tally
+
+Say = Callable[[str], None]
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES, RUNNERS = ROOT / "images", ROOT / "runners"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which isolation, and why that one."""
+
+    kind: IsolationKind
+    reason: str
+
+
+def choose_isolation(asked: IsolationKind | None, answer: EngineAnswer | None = None) -> Choice:
+    """Docker where an engine answers, else venv; what the user asked for in any case.
+
+    Raises:
+        EngineError: docker was asked for and no engine answers.
+    """
+    if asked is not None and asked is not IsolationKind.DOCKER:
+        return Choice(kind=asked, reason="asked for")
+    answer = answer or engine_answer()
+    if answer.available:
+        return Choice(kind=IsolationKind.DOCKER, reason="asked for" if asked else f"an engine answers: {answer.reason}")
+    if asked is IsolationKind.DOCKER:
+        raise EngineError(f"no container engine answers: {answer.reason}", hint=answer.hint)
+    return Choice(kind=IsolationKind.VENV, reason=f"no container engine answers ({answer.reason})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Everything that one invocation of `run` was given."""
+
+    plan: Plan
+    registry: Registry
+    facts: HostFacts
+    models: ModelSet
+    cache: Path
+    rundir: RunDir
+    choice: Choice
+    builder: Builder
+    stop: Stop
+    say: Say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What came of it."""
+
+    matrix: Mapping[str, Any]
+    tally: Tally
+    nothing_to_do: bool = False
+
+
+def execute(work: Work) -> Done:
+    """Do the whole job; finished records are kept whatever happens.
+
+    Raises:
+        EngineError: the engine went away before the first trial.
+    """
+    with work.stop.on_signals(), file_lock(work.say, work.stop), _isolation(work) as (isolation, client):
+        bench = _prepare(work, isolation)
+        schedule = Schedule(bench=bench, progress=bench.store.progress())
+        rounds = [_with_anchors(work.plan, number) for number in range(len(work.plan.rounds))]
+        due = sum(1 for slots in rounds for slot in slots if not slot.anchor and schedule.pending(slot))
+        if due == 0 and not work.rundir.is_stale():
+            return Done(matrix=work.rundir.matrix(), tally=schedule.tally, nothing_to_do=True)
+        tally = schedule.tally
+        if due:
+            work.say(f"{due} trials of {len(work.plan.specs)} model loads are due")
+            with _engine_lock(work, client, bench), work.stop.patience():
+                tally = schedule.run(rounds)
+    return Done(matrix=work.rundir.finish(work.plan, bench, work.choice.reason, work.facts), tally=tally)
+
+
+@contextlib.contextmanager
+def _isolation(work: Work) -> Iterator[tuple[Isolation, docker.DockerClient | None]]:
+    kind, config = work.choice.kind, work.plan.config
+    client: docker.DockerClient | None = None
+    isolation: Isolation
+    if kind is IsolationKind.DOCKER:
+        client = open_client(engine_endpoint(), timeout_s=60.0)
+        removed = reap(client)
+        if removed:
+            work.say(f"removed what a dead run left: {', '.join(removed.containers + removed.volumes)}")
+        prepare = in_images(client, BaseChoice.parse(config.base), work.rundir.logs, work.builder)
+        isolation = DockerIsolation(client, work.rundir.run_id, prepare)
+    elif kind is IsolationKind.VENV:
+        isolation = LocalIsolation(kind, RUNNERS, in_venvs())
+    else:
+        labels = {cell.label for cell in work.plan.cells}
+        isolation = LocalIsolation(kind, RUNNERS, in_interpreters({label: config.interpreter(label) for label in labels}))
+    try:
+        yield isolation, client
+    finally:
+        isolation.close()
+        if client is not None:
+            client.close()
+
+
+def _engine_lock(work: Work, client: docker.DockerClient | None, bench: Bench) -> contextlib.AbstractContextManager[None]:
+    image = next((env.reference for env in bench.envs.values() if isinstance(env, ReadyEnv)), None)
+    if client is None or image is None:
+        return contextlib.nullcontext()
+    return engine_lock(client, image, work.say, work.stop)
+
+
+def _prepare(work: Work, isolation: Isolation) -> Bench:
+    """Environments, then models (which may need one of them)."""
+    plan, config = work.plan, work.plan.config
+    rows = {cell.label: cell for cell in plan.cells}
+    envs: dict[str, EnvSpec] = {
+        label: env_of(work.registry[cell.backend], cell.backend_version) for label, cell in rows.items()
+    }
+    for backend in {cell.backend for cell in rows.values()}:
+        converter = work.registry[backend].converter
+        if converter is not None and _converts(work.registry, backend, work.models):
+            envs[converter_key(backend)] = converter.env
+    if work.models.needs_export():
+        envs[MODELS_ENV] = models_env(IMAGES)
+    ready = isolation.prepare(envs, work.say)
+    limits = {threads: _cpus(work.facts, config.limits, threads) for threads in {cell.threads for cell in plan.cells}}
+    widest = Limits(cpus=config.limits.cpus, memory_mb=config.limits.memory_mb)
+    models = work.models.prepare(isolation, ready.get(MODELS_ENV), widest, work.stop, work.say)
+    for model in models.values():
+        if isinstance(model, PreparedModel):
+            for note in model.notes:
+                work.say(f"{model.name}: {note}")
+    return Bench(
+        run_id=work.rundir.run_id, isolation=isolation, backends=work.registry,
+        envs={label: ready[label] for label in rows},
+        converter_envs={backend: ready[converter_key(backend)] for backend in work.registry if converter_key(backend) in ready},
+        models=models, cpus=limits, memory_mb=config.limits.memory_mb, profile=config.profile, seed=config.seed,
+        artifacts=Artifacts(cache=work.cache, isolation=isolation, limits=widest, stop=work.stop, say=work.say),
+        host={"name": "local", "fingerprint": work.facts.fingerprint}, store=RecordStore(work.rundir.records),
+        stop=work.stop, say=work.say,
+    )
+
+
+def _converts(registry: Registry, backend: str, models: ModelSet) -> bool:
+    """Whether any model comes in none of the formats that the backend loads as it is."""
+    formats = registry[backend].formats
+    return "onnx" not in formats and (models.files() or not set(formats) & models.zoo_formats())
+
+
+def _cpus(facts: HostFacts, limits: Limits, threads: int) -> tuple[int, ...]:
+    allowed = choose_cpus(facts, threads) if threads <= len(facts.usable_cpus) else limits.cpus
+    return allowed if set(allowed) <= set(limits.cpus) else limits.cpus[:threads]
+
+
+def _with_anchors(plan: Plan, number: int) -> list[Slot]:
+    """One round in order, with the anchor's trials at their places."""
+    slots = [
+        Slot(spec=spec, index=index, round=number, position=position)
+        for position, (spec, index) in enumerate(plan.rounds[number])
+    ]
+    for anchor in sorted((a for a in plan.anchors if a.round == number), key=lambda a: -a.position):
+        index = {"start": 0, "middle": 1, "end": 2}[anchor.at]
+        slots.insert(
+            anchor.position, Slot(spec=anchor.spec, index=index, round=number, position=anchor.position, anchor=anchor.at)
+        )
+    return slots
+
+
+def failed_cells(matrix: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Cells without a number for another reason than that the backend cannot do it."""
+    return [cell for cell in matrix["cells"] if cell["status"] not in ("ok", "unsupported")]

@@ -1,0 +1,108 @@
+"""ONNX Runtime: reads the model's own ONNX file."""
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+import numpy as np
+import onnxruntime
+
+from .base import Adapter as BaseAdapter
+from .base import Evidence, Feeds, Params, Unsupported
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+LEVELS = {
+    "disable": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+# Records which provider each node was given to; get_providers() only says which were registered.
+RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
+
+
+class Adapter(BaseAdapter):
+    """One `InferenceSession`."""
+
+    def load(self, path: str, params: Params) -> None:
+        """By path, never from bytes: external data and files over 2 GB need it."""
+        if params.precision != "fp32":
+            raise Unsupported(f"ONNX Runtime runs a model in the precision of its file, not {params.precision}")
+        if params.device.split(":")[0] not in PROVIDERS:
+            raise Unsupported(f"ONNX Runtime has no provider for {params.device} here")
+        self._wanted = PROVIDERS[params.device.split(":")[0]]
+        self._options = _options(params)
+        try:
+            self._session = onnxruntime.InferenceSession(path, self._options, providers=[self._wanted])
+        except Exception as error:
+            raise _explained(error) from error
+        kinds = {tensor.name: tensor.type for tensor in (*self._session.get_inputs(), *self._session.get_outputs())}
+        for name, kind in kinds.items():
+            if not kind.startswith("tensor(") or kind == "tensor(string)":
+                raise Unsupported(f"{name} is a {kind}; only tensors of numbers can be measured")
+        self._names = list(params.output_order)
+        self._run = self._session.run
+
+    def predict(self, inputs: Feeds) -> List[np.ndarray]:
+        """Fresh arrays on every call."""
+        return self._run(self._names, inputs)  # type: ignore[no-any-return]
+
+    def evidence(self) -> Evidence:
+        """Which provider the session gave each node to."""
+        registered = self._session.get_providers()
+        nodes = self._assigned()
+        executed_on = sorted(nodes) or registered
+        fallback = None
+        if self._wanted not in registered:
+            fallback = f"{self._wanted} is not available; the session runs on {', '.join(registered)}"
+        elif nodes and self._wanted not in nodes:
+            fallback = f"every node went to {', '.join(executed_on)} and none to {self._wanted}"
+        return Evidence(
+            device="cpu" if executed_on == [PROVIDERS["cpu"]] else "cuda", executed_on=executed_on, fallback=fallback,
+            detail={"registered": registered, "nodes": nodes,
+                    "intra_op_threads": self._options.intra_op_num_threads, "inter_op_threads": self._options.inter_op_num_threads},
+        )
+
+    def versions(self) -> Dict[str, str]:
+        """onnxruntime and numpy."""
+        return {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__}
+
+    def _assigned(self) -> Dict[str, int]:
+        """Provider → number of nodes; empty where this version does not say."""
+        counts: Dict[str, int] = {}
+        try:
+            for subgraph in self._session.get_provider_graph_assignment_info():
+                counts[subgraph.ep_name] = counts.get(subgraph.ep_name, 0) + len(subgraph.get_nodes())
+        except Exception:
+            return {}
+        return counts
+
+
+def _options(params: Params) -> Any:
+    settings = params.settings
+    options = onnxruntime.SessionOptions()
+    level = settings.get("graph_optimization_level", "all")
+    if level not in LEVELS:
+        raise Unsupported(f"graph_optimization_level is one of {', '.join(LEVELS)}, not {level!r}")
+    options.graph_optimization_level = LEVELS[level]
+    options.enable_cpu_mem_arena = bool(settings.get("enable_cpu_mem_arena", True))
+    options.log_severity_level = 3
+    if settings.get("execution_mode", "sequential") == "parallel":
+        # The threads are those of the pool that runs branches side by side; both pools full would be threads².
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
+        options.inter_op_num_threads, options.intra_op_num_threads = params.threads, 1
+    else:
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.inter_op_num_threads, options.intra_op_num_threads = 1, params.threads
+    spinning = "1" if settings.get("allow_spinning", True) else "0"
+    options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
+    options.add_session_config_entry("session.inter_op.allow_spinning", spinning)
+    options.add_session_config_entry(RECORD_ASSIGNMENT, "1")
+    return options
+
+
+def _explained(error: Exception) -> Exception:
+    """`Unsupported` where the message says that the model is beyond ONNX Runtime; else the error itself."""
+    text = " ".join(str(error).split())
+    signs = ("NOT_IMPLEMENTED", "Could not find an implementation", "is not a registered function/op",
+             "No Op registered for", "official support for", "is under development", "No opset import for domain")
+    return Unsupported(text[:300]) if any(sign in text for sign in signs) else error

@@ -1,0 +1,161 @@
+"""PyTorch: runs a program of torch.export (`.pt2`), or a TorchScript file (`.ts`) where no program could be made.
+
+Both come from the model's own source, or from ONNX through `torch_convert.py`; neither needs the converter here.
+"""
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+import torch
+
+from .base import Adapter as BaseAdapter
+from .base import ConvertParams, Evidence, Feeds, Params, Unsupported
+
+ABOUT = "infermatrix.json"  # inside the artifact: {"batch": the fixed batch size, or null}
+MODES = ("eager", "jit", "compile")
+
+
+class Adapter(BaseAdapter):
+    """One module and, in the modes jit and compile, what was made of it."""
+
+    def load(self, path: str, params: Params) -> None:
+        """Sets the process's threads, then loads."""
+        if params.precision != "fp32":
+            raise Unsupported(f"PyTorch runs fp32 here, not {params.precision}")
+        if params.device != "cpu":
+            raise Unsupported(f"PyTorch runs on the CPU here, not on {params.device}")
+        self._mode = params.settings.get("mode", "eager")
+        if self._mode not in MODES:
+            raise Unsupported(f"mode is one of {', '.join(MODES)}, not {self._mode!r}")
+        torch.set_num_threads(params.threads)
+        torch.set_num_interop_threads(1)
+        # Inputs are borrowed, not copied; that they are read-only is what we want.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
+        self._params = params
+        self._channels_last = bool(params.settings.get("channels_last", False))
+        self._script = not path.endswith(".pt2")
+        extra = {ABOUT: ""}
+        self._module = self._load_script(path, extra) if self._script else self._load_program(path, extra)
+        self._fixed: Optional[int] = json.loads(extra[ABOUT] or "{}").get("batch")
+        if self._channels_last:
+            self._module.to(memory_format=torch.channels_last)
+        self._call = self._module
+        self._traced_for: Sequence[Any] = ()
+
+    def compile(self, example: Feeds) -> bool:
+        """Trace and freeze, or hand to inductor and run once: inductor compiles on the first call."""
+        if self._mode == "eager":
+            return False
+        if self._mode == "compile":
+            self._prepare_inductor()
+            self._call = torch.compile(self._module, dynamic=False)
+        self.predict(example)
+        return True
+
+    def predict(self, inputs: Feeds) -> List[np.ndarray]:
+        """Fresh arrays on every call."""
+        arrays = [inputs[name] for name in self._params.input_order]
+        if self._fixed is None or not self._params.batchable or len(arrays[0]) == self._fixed:
+            return self._infer(arrays)
+        if len(arrays[0]) % self._fixed:
+            raise Unsupported(f"the converted program takes {self._fixed} samples at a time")
+        parts = [self._infer([array[i:i + self._fixed] for array in arrays]) for i in range(0, len(arrays[0]), self._fixed)]
+        return [np.concatenate(rows) for rows in zip(*parts)]
+
+    def _infer(self, arrays: List[np.ndarray]) -> List[np.ndarray]:
+        tensors = [torch.from_numpy(array) for array in arrays]
+        if self._channels_last:
+            tensors = [t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in tensors]
+        if self._mode == "jit":
+            self._trace(tensors)
+        with torch.inference_mode():
+            outputs = self._call(*tensors)
+        if isinstance(outputs, torch.Tensor):
+            return [outputs.numpy()]
+        return [output.numpy() for output in outputs]
+
+    def _trace(self, tensors: List[Any]) -> None:
+        """A frozen graph holds for the shapes that it was traced with: one at a time, remade when the batch changes."""
+        shapes = [tensor.shape for tensor in tensors]
+        if shapes == self._traced_for:
+            return
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            traced = self._module if self._script else torch.jit.trace(self._module, tuple(tensors), check_trace=False)
+            frozen = torch.jit.freeze(traced.eval()) if isinstance(traced, torch.jit.ScriptModule) else traced
+            self._call = torch.jit.optimize_for_inference(frozen)
+        self._traced_for = shapes
+
+    def _prepare_inductor(self) -> None:
+        if self._script:
+            raise Unsupported("this model could only be converted to TorchScript, which torch.compile does not take")
+        import torch._dynamo
+        import torch._inductor.config
+
+        if self._params.cache_dir:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(self._params.cache_dir, "inductor")
+        torch._inductor.config.freezing = True
+        torch._inductor.config.compile_threads = 1  # else a pool of processes outlives the compilation
+        # A batch size more than the limit would run uncompiled, silently.
+        torch._dynamo.config.recompile_limit = len(self._params.batches) + 8
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
+
+    def evidence(self) -> Evidence:
+        """Where the parameters are, and for jit and compile what was really made."""
+        devices = {str(tensor.device) for tensor in (*self._module.parameters(), *self._module.buffers())} or {"cpu"}
+        detail: Dict[str, Any] = {"mode": self._mode, "threads": torch.get_num_threads(), "interop_threads": torch.get_num_interop_threads(),
+                                  "source": "torchscript" if self._script else "torch.export", "fixed_batch": self._fixed}
+        fallback = None
+        if devices != {"cpu"}:
+            fallback = f"asked for the CPU, tensors are on {', '.join(sorted(devices))}"
+        elif self._mode == "jit":
+            fallback = self._jit_evidence(detail)
+        elif self._mode == "compile":
+            fallback = self._compile_evidence(detail)
+        looped = self._fixed is not None and self._params.batchable and any(b != self._fixed for b in self._params.batches)
+        return Evidence(device="cpu", executed_on=[f"PyTorch {self._mode}"], fallback=fallback,
+                        batching="loop" if looped else "native", detail=detail)
+
+    def _jit_evidence(self, detail: Dict[str, Any]) -> Optional[str]:
+        if not isinstance(self._call, torch.jit.ScriptModule):
+            return "no TorchScript graph was made"
+        detail["graph_nodes"] = sum(1 for _ in self._call.graph.nodes())
+        detail["frozen"] = not list(self._call.parameters())
+        return None if detail["frozen"] else "the TorchScript graph was not frozen"
+
+    def _compile_evidence(self, detail: Dict[str, Any]) -> Optional[str]:
+        from torch._dynamo.utils import counters
+        from torch._inductor import metrics
+
+        stats = counters["stats"]
+        detail.update(compiled_graphs=stats["unique_graphs"], captured_calls=stats["calls_captured"],
+                      graph_breaks=sum(counters["graph_break"].values()), generated_kernels=metrics.generated_kernel_count)
+        return None if stats["unique_graphs"] else "torch.compile compiled nothing; the model ran eagerly"
+
+    def versions(self) -> Dict[str, str]:
+        """torch and numpy."""
+        return {"torch": torch.__version__, "numpy": np.__version__}
+
+    @staticmethod
+    def _load_program(path: str, extra: Dict[str, str]) -> Any:
+        module = torch.export.load(path, extra_files=extra).module(check_guards=False)
+        # Plain positional code: nested containers, and shapes checked on every call, are for callers one does not know.
+        module._forward_pre_hooks.clear()
+        module.graph.set_codegen(torch.fx.graph.CodeGen())
+        module.recompile()
+        return module
+
+    @staticmethod
+    def _load_script(path: str, extra: Dict[str, str]) -> Any:
+        return torch.jit.load(path, map_location="cpu", _extra_files=extra).eval()
+
+
+def convert(path: str, out_dir: str, params: ConvertParams) -> str:
+    """ONNX → torch.export (or TorchScript), in the converter's environment."""
+    from .torch_convert import convert as run
+
+    return run(path, out_dir, params)

@@ -1,0 +1,165 @@
+"""One cell: first inference, warm-up, the timed loop, and the comparison of what came out of it."""
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Mapping
+
+import numpy as np
+
+import fidelity
+import measure
+from adapters.base import Adapter, Fallback, Unsupported
+from cgroups import Cgroup
+from events import EventLog
+from failures import cell_status
+from job import CellJob, TrialJob
+from meters import PeakMeter, Reasons, Usage, used
+
+_UNMEASURED = ("first_inference_ms", "warmup_ms", "warmup_iterations", "measure_ms", "iterations", "samples", "cpu_time_s",
+               "wall_s", "threads_seen", "threads_active", "context_switches", "nr_throttled", "memory", "fidelity")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all cells of a trial share."""
+
+    adapter: Adapter
+    job: TrialJob
+    samples: Dict[str, np.ndarray]
+    reference: Mapping[str, np.ndarray]
+    cgroup: Cgroup
+    peak: PeakMeter
+    baseline_mb: Any  # resident after loading, before the first inference; None where it cannot be read
+    events: EventLog
+    after_first: Callable[[], None]  # looks at the evidence; raises Fallback
+
+
+def not_run(cell: CellJob, status: str, reason: str, phase: str = "warmup") -> Dict[str, Any]:
+    """A cell without numbers."""
+    return {"id": cell.id, "scenario": cell.scenario, "batch": cell.batch, "status": status, "reason": reason,
+            "phase": phase, **dict.fromkeys(_UNMEASURED), "null_reasons": dict.fromkeys(_UNMEASURED, "the cell is " + status)}
+
+
+def run_cell(bench: Bench, cell: CellJob) -> Dict[str, Any]:
+    """Measure one cell; whatever goes wrong becomes its status.
+
+    Raises:
+        Fallback: the backend runs elsewhere than was asked, which no cell of this trial survives.
+    """
+    attempt = _Attempt(bench, cell)
+    try:
+        attempt.run()
+    except Fallback:
+        raise
+    except measure.TooSlow as error:
+        attempt.end("skipped", str(error))
+    except Exception as error:
+        attempt.end(*cell_status(error))
+    finally:
+        gc.enable()
+    return attempt.cell
+
+
+class _Attempt:
+    def __init__(self, bench: Bench, cell: CellJob) -> None:
+        self.bench = bench
+        self.job = cell
+        self.phase = "warmup"
+        self.reasons = Reasons()
+        self.cell: Dict[str, Any] = {
+            "id": cell.id, "scenario": cell.scenario, "batch": cell.batch, "status": "ok", "reason": None, "phase": None,
+            **dict.fromkeys(_UNMEASURED), "null_reasons": self.reasons.items,
+        }
+
+    def end(self, status: str, reason: str) -> None:
+        """The cell has no numbers that count; what was measured of its beginning is kept."""
+        self.cell.update(status=status, reason=reason, phase=self.phase)
+        for name in _UNMEASURED:
+            if self.cell[name] is None:
+                self.reasons.items.setdefault(name, "the cell is " + status)
+
+    def run(self) -> None:
+        bench, job = self.bench, self.job
+        self._enter("warmup")
+        if not bench.job.batchable and job.batch != bench.job.fixed_batch:
+            raise Unsupported("the model takes batches of {} only".format(bench.job.fixed_batch))
+        batches = measure.build_batches(bench.samples, bench.job.input_order, job.batch, bench.job.batchable)
+        predict = bench.adapter.predict
+        gc.collect()
+        gc.disable()
+        bench.peak.reset()
+        first = self._first(batches)
+        warm = measure.warm_up(predict, batches, job.warmup_s, job.min_iterations, job.max_cell_s)
+        bench.adapter.synchronize()
+        self.cell.update(warmup_ms=warm.wall_ns / 1e6, warmup_iterations=len(warm.samples))
+        capture = measure.capture_for(batches, first)
+        del first
+
+        self._enter("measure")
+        limits = measure.Limits(int(job.min_duration_s * 1e9), job.min_iterations, job.max_iterations, int(job.max_cell_s * 1e9))
+        before = Usage.now(bench.cgroup)
+        loop = measure.timed_loop(predict, batches, capture, limits, min(warm.samples))
+        bench.adapter.synchronize()
+        after = Usage.now(bench.cgroup)
+        memory = self._memory()
+        gc.enable()
+        if len(loop.samples) < job.min_iterations:
+            raise measure.TooSlow("{} of {} inferences in {:.3g} s, and a cell may take {:g} s".format(
+                len(loop.samples), job.min_iterations, loop.wall_ns / 1e9, job.max_cell_s))
+        self.cell.update(
+            measure_ms=loop.wall_ns / 1e6, wall_s=loop.wall_ns / 1e9, iterations=len(loop.samples),
+            samples=measure.pack(loop.samples), **used(before, after, self.reasons))
+
+        self._enter("verify")
+        measure.secure_outputs(predict, batches, capture)
+        self.cell["memory"] = self._delta(memory, batches, capture)
+        self.cell["output_buffers"] = "reused" if capture.reused else "own"
+        self._compare(batches, capture)
+
+    def _enter(self, phase: str) -> None:
+        self.phase = phase
+        self.bench.events.emit(phase, self.job.id)
+
+    def _first(self, batches: measure.Batches) -> Any:
+        began = time.perf_counter_ns()
+        outputs = self.bench.adapter.predict(batches.feeds[0])
+        self.cell["first_inference_ms"] = (time.perf_counter_ns() - began) / 1e6
+        measure.check_outputs(outputs)
+        self.bench.after_first()
+        return outputs
+
+    def _memory(self) -> Dict[str, Any]:
+        peak, reasons = self.bench.peak, self.reasons
+        return {
+            "process_peak_mb": reasons.get("memory.process_peak_mb", peak.peak_mb),
+            "cgroup_peak_mb": reasons.get("memory.cgroup_peak_mb", self.bench.cgroup.memory_peak_mb),
+            "baseline_mb": self.bench.baseline_mb,
+        }
+
+    def _delta(self, memory: Dict[str, Any], batches: measure.Batches, capture: measure.Capture) -> Dict[str, Any]:
+        """Adds what inference itself took: the peak less the loaded baseline, less what only this harness holds."""
+        kept = 0 if capture.reused else sum(part.nbytes for _, outputs in capture.kept() for part in outputs)
+        held = batches.resident_mb + kept / 2 ** 20
+        delta = None
+        if self.bench.peak.reset_refused is not None:
+            self.reasons.items["memory.delta_mb"] = self.bench.peak.reset_refused
+        elif memory["process_peak_mb"] is None or memory["baseline_mb"] is None:
+            self.reasons.items["memory.delta_mb"] = "it needs the peak and the baseline"
+        else:
+            delta = max(0.0, memory["process_peak_mb"] - memory["baseline_mb"] - held)
+        if memory["baseline_mb"] is None:
+            self.reasons.items["memory.baseline_mb"] = "/proc/self/status cannot be read"
+        return {**memory, "delta_mb": delta, "harness_mb": held}
+
+    def _compare(self, batches: measure.Batches, capture: measure.Capture) -> None:
+        comparison = fidelity.Comparison(self.bench.reference, self.bench.job.output_order)
+        for number, outputs in capture.kept():
+            comparison.add(measure.check_outputs(outputs), batches.rows[number], batches.batched)
+        result = comparison.result()
+        self.cell["fidelity"] = result
+        for name, value in result.items():
+            if value is None and name != "problem":
+                why = result["problem"] or "the outputs hold nothing that it is defined for"
+                self.reasons.items["fidelity." + name] = why

@@ -1,0 +1,68 @@
+"""The conversion job: calls an adapter's `convert` in the converter's own environment and times it."""
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import platform
+import time
+from importlib import metadata
+from typing import Any, Dict, Mapping
+
+import numpy as np
+from adapters.base import ConvertParams
+
+ARTIFACT_FOLDER = "artifact"
+
+
+def run(job: Mapping[str, Any], out_dir: str, events: Any) -> Dict[str, Any]:
+    """What the result gets: `phases`, `artifact`, `versions`. What the adapter raises is the caller's to classify."""
+    folder = os.path.join(out_dir, ARTIFACT_FOLDER)
+    os.makedirs(folder, exist_ok=True)
+    began = time.perf_counter()
+    module = _adapter_module(job)
+    imported = time.perf_counter()
+    events.emit("convert", note="{} reads {}".format(job["adapter"], os.path.basename(job["model"]["path"])))
+    file = module.convert(job["model"]["path"], folder, _params(job))
+    converted = time.perf_counter()
+    path = os.path.join(folder, file)
+    if not os.path.exists(path):
+        raise RuntimeError("the converter named {} and did not write it".format(file))
+    return {
+        "phases": {"import_ms": (imported - began) * 1e3, "convert_ms": (converted - imported) * 1e3},
+        "artifact": {"format": os.path.splitext(file)[1][1:], "file": file, "bytes": _size(folder)},
+        "versions": _versions(),
+    }
+
+
+def _adapter_module(job: Mapping[str, Any]) -> Any:
+    if not job.get("adapter_file"):
+        return importlib.import_module("adapters." + job["adapter"])
+    spec = importlib.util.spec_from_file_location("infermatrix_adapter", job["adapter_file"])
+    if spec is None or spec.loader is None:
+        raise ImportError("{} is no Python module".format(job["adapter_file"]))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _params(job: Mapping[str, Any]) -> ConvertParams:
+    with np.load(job["inputs"], allow_pickle=False) as archive:
+        samples = {name: archive[name] for name in job["input_order"]}
+    batch = job.get("batch")
+    return ConvertParams(
+        settings=dict(job.get("settings") or {}), precision=str(job.get("precision", "fp32")),
+        batch=None if batch is None else int(batch), model_name=str(job["model"].get("name", "")),
+        input_order=tuple(job["input_order"]), output_order=tuple(job["output_order"]), samples=samples,
+        batchable=bool(job.get("batchable", True)), fixed_batch=int(job.get("fixed_batch", 1)),
+    )
+
+
+def _size(folder: str) -> int:
+    return sum(os.path.getsize(os.path.join(root, name)) for root, _, names in os.walk(folder) for name in names)
+
+
+def _versions() -> Dict[str, str]:
+    """Everything in the converter's environment: which of it did the work is the adapter's affair."""
+    versions = {str(dist.metadata["Name"]).lower(): dist.version for dist in metadata.distributions() if dist.metadata["Name"]}
+    return {"python": platform.python_version(), **dict(sorted(versions.items()))}

@@ -1,0 +1,151 @@
+"""Exports one built-in model: ONNX, torch.export, inputs, float64 reference. Runs in the models' own environment."""
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import warnings
+from typing import Any, Callable, Dict, List, Tuple
+
+import numpy as np
+
+from zoo.source import SAMPLES, Source
+
+OPSET = 17  # the newest that every importer in this project reads
+BATCH_NAME = "batch"
+ALIKE = 1e-3  # outputs that vary less than this (relative, across samples) cannot tell a right answer from a wrong one
+TOLERANCE = {"rel_l2": 1e-3, "cosine": 0.999}
+
+
+def build(name: str, seed: int) -> Source:
+    """The model called `name`; ValueError with the known names if there is none."""
+    if name not in MODELS:
+        raise ValueError(f"unknown built-in model {name!r}; there are {', '.join(sorted(MODELS))}")
+    return MODELS[name](seed)
+
+
+def export(name: str, seed: int, folder: str) -> Dict[str, Any]:
+    """Write the whole model below `folder`; returns what went into model.json."""
+    import torch
+
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 1)
+    os.makedirs(folder, exist_ok=True)
+    source = build(name, seed)
+    np.savez(os.path.join(folder, "inputs.npz"), **source.inputs)
+    _export_onnx(source, os.path.join(folder, "model.onnx"))
+    _export_program(source, os.path.join(folder, "model.pt2"))
+    # Last, because it turns the weights into doubles in place.
+    parameters = sum(parameter.numel() for parameter in source.module.parameters())
+    reference = reference_of(source)
+    np.savez(os.path.join(folder, "reference.npz"), **{source.output: reference})
+    about = _about(source, reference, parameters)
+    with open(os.path.join(folder, "model.json"), "w", encoding="utf-8") as file:
+        json.dump(about, file, indent=1, sort_keys=True)
+        file.write("\n")
+    return about
+
+
+def reference_of(source: Source) -> np.ndarray:
+    """Outputs of all samples in double precision; refuses a model whose outputs do not depend on its input."""
+    import torch
+
+    feeds = [torch.from_numpy(v.astype(np.float64) if v.dtype == np.float32 else v) for v in source.inputs.values()]
+    with torch.no_grad():
+        output = source.module.double()(*feeds).numpy()
+    variation = float(output.std(axis=0).mean() / np.abs(output).mean())
+    if not np.isfinite(output).all() or variation < ALIKE:
+        raise RuntimeError(f"{source.name}: outputs hardly depend on the input (relative variation {variation:.1e})")
+    return output
+
+
+def _export_onnx(source: Source, path: str) -> None:
+    """The legacy exporter, simplified: what most importers understand (the newer one needs opset 18 and up)."""
+    import onnx
+    import onnxslim
+    import torch
+
+    names = list(source.inputs)
+    examples = _examples(source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            source.module, examples, path, input_names=names, output_names=[source.output], opset_version=OPSET, dynamo=False,
+            dynamic_axes={tensor: {0: BATCH_NAME} for tensor in [*names, source.output]},
+        )
+    slim = onnxslim.slim(onnx.load(path))
+    onnx.checker.check_model(slim, full_check=True)
+    onnx.save(slim, path)
+
+
+def _export_program(source: Source, path: str) -> None:
+    """torch.export from the model's own source, with a free batch."""
+    import torch
+
+    batch = torch.export.Dim(BATCH_NAME)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(
+            source.module, _examples(source), strict=False, dynamic_shapes=tuple({0: batch} for _ in source.inputs))
+        torch.export.save(program, path)
+
+
+def _examples(source: Source) -> Tuple[Any, ...]:
+    import torch
+
+    # Two rows: an example of one row would be taken for a fixed batch.
+    return tuple(torch.from_numpy(rows[:2].copy()) for rows in source.inputs.values())
+
+
+def _about(source: Source, reference: np.ndarray, parameters: int) -> Dict[str, Any]:
+    return {
+        "name": source.name,
+        "inputs": [_tensor(name, rows.dtype.name, rows.shape) for name, rows in source.inputs.items()],
+        "outputs": [_tensor(source.output, "float32", reference.shape)],
+        "batchable": True, "samples": SAMPLES, "reference_source": "torch float64",
+        "formats": {"onnx": "model.onnx", "pt2": "model.pt2"},
+        "tolerance": TOLERANCE, "parameters": parameters, "notes": source.notes,
+    }
+
+
+def _tensor(name: str, dtype: str, shape: Tuple[int, ...]) -> Dict[str, Any]:
+    # numpy calls ONNX's float float32; the description of a model uses ONNX's names.
+    spelled = {"float32": "float", "float64": "double"}.get(dtype, dtype)
+    return {"name": name, "dtype": spelled, "shape": [BATCH_NAME, *shape[1:]]}
+
+
+def _spam(seed: int) -> Source:
+    from zoo import spam
+
+    return spam.build(seed)
+
+
+def _minilm(seed: int) -> Source:
+    from zoo import minilm
+
+    return minilm.build(seed)
+
+
+def _vision(name: str) -> Callable[[int], Source]:
+    def build_it(seed: int) -> Source:
+        from zoo import vision
+
+        return vision.build(name, seed)
+
+    return build_it
+
+
+MODELS: Dict[str, Callable[[int], Source]] = {
+    "spam": _spam, "resnet50": _vision("resnet50"), "mobilenet_v2": _vision("mobilenet_v2"), "minilm": _minilm,
+}
+
+
+def main(arguments: List[str]) -> None:
+    """`export_zoo.py NAME FOLDER [SEED]`: an export by hand."""
+    started = time.perf_counter()
+    about = export(arguments[0], int(arguments[2]) if len(arguments) > 2 else 0, arguments[1])
+    print(json.dumps({"name": about["name"], "seconds": round(time.perf_counter() - started, 1)}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

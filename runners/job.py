@@ -1,0 +1,117 @@
+"""The job as the orchestrator wrote it, checked and typed. Standard library only: read before numpy is imported."""
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+PROTOCOL = "infermatrix.job/1"
+TASKS = ("trial", "convert", "export")
+MAX_SAMPLES = 200_000  # what the reader of results accepts per cell
+_MODULE = re.compile(r"[a-z][a-z0-9_]*\Z")
+
+
+class JobError(Exception):
+    """The job cannot be used; one sentence."""
+
+
+@dataclass(frozen=True)
+class CellJob:
+    """One cell to measure: how, how long, how often."""
+
+    id: str
+    scenario: str
+    batch: int
+    min_duration_s: float
+    min_iterations: int
+    max_iterations: int
+    warmup_s: float
+    max_cell_s: float
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """One trial: what to load, with what, and the cells to measure."""
+
+    trial: str
+    adapter: str
+    adapter_file: Optional[str]
+    settings: Mapping[str, Any]
+    precision: str
+    device: str
+    threads: int
+    seed: int
+    model_name: str
+    format: str
+    path: str
+    inputs: str
+    reference: str
+    input_order: Tuple[str, ...]
+    output_order: Tuple[str, ...]
+    batchable: bool
+    fixed_batch: int
+    cache_dir: Optional[str]
+    probe: bool
+    cells: Tuple[CellJob, ...] = field(default=())
+
+
+def read_job(path: str) -> Dict[str, Any]:
+    """The job as plain JSON, of a known protocol and task.
+
+    Raises:
+        JobError: unreadable, not JSON, or of another version.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            raw = json.load(file)
+    except (OSError, ValueError) as error:
+        raise JobError("the job file {} cannot be read: {}".format(path, error)) from None
+    if not isinstance(raw, dict):
+        raise JobError("the job file {} holds no JSON object".format(path))
+    if raw.get("protocol") != PROTOCOL:
+        raise JobError("this runner speaks {}, the job is {}".format(PROTOCOL, raw.get("protocol")))
+    if raw.get("task") not in TASKS:
+        raise JobError("unknown task {!r}: it must be one of {}".format(raw.get("task"), ", ".join(TASKS)))
+    return raw
+
+
+def trial_job(raw: Mapping[str, Any]) -> TrialJob:
+    """The typed job of a trial.
+
+    Raises:
+        JobError: naming the field that is missing or of a wrong type.
+    """
+    try:
+        model = raw["model"]
+        job = TrialJob(
+            trial=str(raw["trial"]), adapter=str(raw["adapter"]), adapter_file=raw.get("adapter_file"),
+            settings=dict(raw["settings"]), precision=str(raw["precision"]), device=str(raw["device"]),
+            threads=int(raw["threads"]), seed=int(raw.get("seed", 0)), model_name=str(model.get("name", "")),
+            format=str(model["format"]), path=str(model["path"]), inputs=str(raw["inputs"]),
+            reference=str(raw["reference"]), input_order=tuple(raw["input_order"]),
+            output_order=tuple(raw["output_order"]), batchable=bool(raw["batchable"]),
+            fixed_batch=int(raw["fixed_batch"]), cache_dir=raw.get("cache_dir"),
+            probe=bool((raw.get("probe") or {}).get("enabled", True)), cells=tuple(_cell(cell) for cell in raw["cells"]),
+        )
+    except KeyError as error:
+        raise JobError("the job lacks {}".format(error)) from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise JobError("the job has a field of a wrong type: {}".format(error)) from None
+    if job.threads < 1:
+        raise JobError("the job asks for {} threads".format(job.threads))
+    if job.adapter_file is None and not _MODULE.match(job.adapter):
+        raise JobError("{!r} is no name of an adapter".format(job.adapter))
+    return job
+
+
+def _cell(raw: Mapping[str, Any]) -> CellJob:
+    cell = CellJob(
+        id=str(raw["id"]), scenario=str(raw["scenario"]), batch=int(raw["batch"]),
+        min_duration_s=float(raw["min_duration_s"]), min_iterations=max(1, int(raw["min_iterations"])),
+        max_iterations=min(MAX_SAMPLES, max(1, int(raw["max_iterations"]))), warmup_s=float(raw["warmup_s"]),
+        max_cell_s=float(raw["max_cell_s"]),
+    )
+    if cell.batch < 1:
+        raise ValueError("batch {} of cell {}".format(cell.batch, cell.id))
+    return cell

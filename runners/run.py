@@ -1,0 +1,172 @@
+"""The shared runner: one job in, one result out. Runs wherever a backend lives, on Python 3.8 to 3.13 with numpy."""
+from __future__ import annotations
+
+import time
+
+_ENTERED = time.monotonic()  # before anything is imported: what precedes it is the interpreter's own start
+
+import argparse  # noqa: E402
+import os  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple  # noqa: E402
+
+import probe  # noqa: E402
+from events import RESULT_PROTOCOL, EventLog, write_result  # noqa: E402
+from job import JobError, TrialJob, read_job, trial_job  # noqa: E402
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_TERMINATED = 128 + signal.SIGTERM
+_LONGEST_START_S = 600.0  # more means that the clocks cannot be compared (another time namespace)
+
+_EXAMPLE = """example:
+  python run.py --job /mx/io/job.json --out /mx/io/out
+  writes out/events.jsonl while it goes and out/result.json after every cell; exit code 0 when the result is complete,
+  2 when the job cannot be used, 143 when SIGTERM ended it."""
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Do the job; returns the exit code. Never parses or hides what a framework prints."""
+    parser = argparse.ArgumentParser(
+        prog="run.py", description="Runs one job of Infermatrix: a trial, a conversion or an export.", epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--job", required=True, metavar="FILE", help="the job, as JSON")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the result goes; created if missing")
+    options = parser.parse_args(arguments)
+    os.makedirs(options.out, exist_ok=True)
+    started, why_not = _process_start()
+    began = _ENTERED if started is None else started
+    result = _new_result()
+    result["phases"]["start_ms"] = None if started is None else (_ENTERED - started) * 1e3
+    if why_not:
+        result["null_reasons"]["phases.start_ms"] = why_not
+    try:
+        raw = read_job(options.job)
+        result.update(trial=str(raw.get("trial", "")), task=raw["task"])
+        job = trial_job(raw) if raw["task"] == "trial" else None
+    except JobError as error:
+        print("run.py: {}".format(error), file=sys.stderr)
+        result.update(failure={"phase": "start", "kind": "error", "message": str(error)})
+        write_result(options.out, result)
+        return EXIT_USAGE
+    if raw.get("die_with_parent"):
+        probe.die_with_parent(os.getppid())
+    events = EventLog(options.out, began)
+    events.emit("start", note="pid {}, Python {}".format(os.getpid(), sys.version.split()[0]))
+    if job is not None:
+        return _trial(job, result, options.out, events, began)
+    return _other(raw, result, options.out, events, began)
+
+
+def _trial(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog, began: float) -> int:
+    import meters
+
+    meters.set_thread_variables(job.threads)
+    prober = probe.Prober(job.threads) if job.probe else None
+    try:
+        result["probes"]["start"] = prober.read() if prober else probe.nothing("the job asks for no probe")
+        if prober is None:
+            result["probes"]["end"] = result["probes"]["start"]
+        _raise_on_sigterm()
+        events.emit("import")
+        import_began = time.monotonic()
+        try:
+            from failures import Terminated
+            from trial import Trial, base_versions, statuses
+        except ImportError as error:  # numpy is missing or broken
+            return _give_up(result, out, "import", error)
+        result["versions"].update(base_versions())
+        trial = Trial(job, result, out, events, began)
+        try:
+            trial.run(import_began, prober)
+        except Terminated:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            result["failure"] = {"phase": "measure", "kind": "error", "message": "stopped by SIGTERM"}
+            trial.save()
+            return EXIT_TERMINATED
+        events.emit("verify", note="done: " + statuses(result["cells"]))
+        return EXIT_OK
+    finally:
+        if prober is not None:
+            prober.close()
+
+
+def _other(raw: Mapping[str, Any], result: Dict[str, Any], out: str, events: EventLog, began: float) -> int:
+    """A conversion or an export; its module returns what it adds to the result (`artifact`, `phases`, `versions` …)."""
+    task = str(raw["task"])
+    events.emit("convert")
+    _raise_on_sigterm()
+    try:
+        from failures import Terminated, failure
+    except ImportError as error:
+        return _give_up(result, out, "import", error)
+    try:
+        if task == "convert":
+            import convert as module
+        else:
+            import export_zoo as module
+        for name, value in (module.run(raw, out, events) or {}).items():
+            if isinstance(value, dict) and isinstance(result.get(name), dict):
+                result[name].update(value)
+            else:
+                result[name] = value
+    except Terminated:
+        result["failure"] = {"phase": "convert", "kind": "error", "message": "stopped by SIGTERM"}
+        write_result(out, result)
+        return EXIT_TERMINATED
+    except Exception as error:
+        result["failure"] = failure("convert", error)
+    result["complete"] = True
+    result["phases"]["total_ms"] = (time.monotonic() - began) * 1e3
+    write_result(out, result)
+    return EXIT_OK
+
+
+def _new_result() -> Dict[str, Any]:
+    return {"protocol": RESULT_PROTOCOL, "trial": "", "task": "trial", "complete": False, "failure": None, "versions": {},
+            "phases": dict.fromkeys(("start_ms", "import_ms", "load_ms", "compile_ms", "total_ms")), "probes": {},
+            "cells": [], "null_reasons": {}}
+
+
+def _give_up(result: Dict[str, Any], out: str, phase: str, error: BaseException) -> int:
+    message = "{}: {}".format(type(error).__name__, error)
+    print("run.py: " + message, file=sys.stderr)
+    result.update(failure={"phase": phase, "kind": "error", "message": message})
+    write_result(out, result)
+    return EXIT_FAILED
+
+
+def _raise_on_sigterm() -> None:
+    """From here on SIGTERM unwinds the main thread, at the latest when native code returns to Python."""
+    def handle(_number: int, _frame: Any) -> NoReturn:
+        from failures import Terminated
+
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, handle)
+
+
+def _process_start() -> Tuple[Optional[float], str]:
+    """When this process was created, on the monotonic clock; the kernel keeps it in ticks (10 ms)."""
+    try:
+        with open("/proc/self/stat") as file:
+            text = file.read()
+        ticks = int(text[text.rindex(")") + 2:].split()[19])
+        since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+        age = since_boot - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError) as error:
+        return None, "the kernel does not show when the process began: {}".format(error)
+    started = time.monotonic() - age
+    if not 0 <= _ENTERED - started + 0.01 <= _LONGEST_START_S:
+        return None, "the process's start and its clock cannot be compared"
+    return min(started, _ENTERED), ""
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A framework that crashes or hangs while it is torn down must not spoil a result that is on disk.
+    os._exit(code)

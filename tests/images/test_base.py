@@ -1,0 +1,166 @@
+"""Which base image is taken, and from where: with a real engine and a real registry on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import docker.errors
+import pytest
+import requests
+
+from orchestrator.errors import BuildError
+from orchestrator.images.base import BaseChoice, BaseKind, ensure_base, ensure_bases, import_tree
+from orchestrator.model import BaseVariant
+
+REGISTRY = """version: 0.1
+log: {{level: error}}
+storage:
+  filesystem: {{rootdirectory: {data}}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+
+
+@pytest.mark.parametrize(("text", "kind", "suite"), [
+    ("auto", BaseKind.AUTO, None),
+    ("bootstrap", BaseKind.BOOTSTRAP, None),
+    ("bootstrap:trixie", BaseKind.BOOTSTRAP, "trixie"),
+    ("python:3.12-slim", BaseKind.REGISTRY, None),
+])
+def test_a_choice_is_one_word_or_a_reference(text: str, kind: BaseKind, suite: str | None) -> None:
+    choice = BaseChoice.parse(text)
+    assert (choice.kind, choice.suite) == (kind, suite)
+    assert kind is not BaseKind.REGISTRY or choice.reference == text
+
+
+def test_the_toolchain_variant_of_an_official_image_is_the_one_without_slim() -> None:
+    choice = BaseChoice.parse("registry.example/python:3.11-slim-bookworm")
+    assert choice.reference_for(BaseVariant.SLIM) == "registry.example/python:3.11-slim-bookworm"
+    assert choice.reference_for(BaseVariant.TOOLCHAIN) == "registry.example/python:3.11-bookworm"
+
+
+@pytest.fixture
+def registry(engine: docker.DockerClient, tmp_path: Path) -> Iterator[str]:
+    """A registry on this machine that holds nothing; yields its address."""
+    binary = shutil.which("docker-registry")
+    if binary is None:
+        pytest.skip("no registry: Debian's docker-registry is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = tmp_path / "registry.yml"
+    config.write_text(REGISTRY.format(data=tmp_path / "registry", port=port))
+    with (tmp_path / "registry.log").open("w") as log:
+        process = subprocess.Popen([binary, "serve", str(config)], stdout=log, stderr=log)
+        try:
+            _wait(f"http://127.0.0.1:{port}/v2/")
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(20)
+            for image in engine.images.list():
+                for name in [*image.tags, *(image.attrs.get("RepoDigests") or ())]:
+                    if name.startswith(f"127.0.0.1:{port}/"):
+                        with contextlib.suppress(docker.errors.ImageNotFound):  # a digest goes with its last tag
+                            engine.images.remove(name)
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_a_base_from_a_registry_is_used_by_its_digest(
+    engine: docker.DockerClient, base_image: str, registry: str, cache: Path, tmp_path: Path,
+) -> None:
+    reference = f"{registry}/library/python:3.11-slim"
+    engine.images.get(base_image).tag(reference)
+    pushed = next(e["aux"]["Digest"] for e in engine.images.push(reference, stream=True, decode=True) if "aux" in e)
+    engine.images.remove(reference)
+    said: list[str] = []
+    base = ensure_base(BaseVariant.SLIM, BaseChoice.parse(reference), client=engine, log_dir=tmp_path, progress=said.append)
+    assert (base.reference, base.digest) == (f"{registry}/library/python@{pushed}", pushed)
+    assert (base.source, base.python) == ("registry", "3.11")
+    assert said == [f"pulling {reference}"]
+    again = ensure_base(BaseVariant.SLIM, BaseChoice.parse(reference), client=engine, log_dir=tmp_path, progress=said.append)
+    assert (again.reference, again.digest, len(said)) == (base.reference, pushed, 1)  # not pulled twice
+    by_digest = ensure_base(BaseVariant.SLIM, BaseChoice.parse(base.reference), client=engine, log_dir=tmp_path)
+    assert by_digest.digest == pushed
+    assert cache.is_dir()
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_what_a_registry_does_not_have_is_said_so(engine: docker.DockerClient, registry: str, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=f"the base image {registry}/nothing:1 cannot be had"):
+        ensure_base(BaseVariant.SLIM, BaseChoice.parse(f"{registry}/nothing:1"), client=engine, log_dir=tmp_path)
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("cache")
+def test_an_image_of_this_engine_may_be_the_base(engine: docker.DockerClient, base_image: str, tmp_path: Path) -> None:
+    engine.images.get(base_image).tag("infermatrix-test/own-base:1")
+    try:
+        base = ensure_base(BaseVariant.SLIM, BaseChoice.parse("infermatrix-test/own-base:1"), client=engine, log_dir=tmp_path)
+    finally:
+        engine.images.remove("infermatrix-test/own-base:1")
+    assert base.source == "local"
+    assert base.reference == "infermatrix-test/own-base:1"
+    assert base.digest.startswith("sha256:")
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("cache")
+def test_a_base_without_compiler_is_no_toolchain(engine: docker.DockerClient, base_image: str, tmp_path: Path) -> None:
+    engine.images.get(base_image).tag("infermatrix-test/own-base:2")
+    try:
+        bases = ensure_bases(list(BaseVariant), BaseChoice.parse("infermatrix-test/own-base:2"), client=engine, log_dir=tmp_path)
+    finally:
+        engine.images.remove("infermatrix-test/own-base:2")
+    assert not isinstance(bases[BaseVariant.SLIM], BuildError)
+    refused = bases[BaseVariant.TOOLCHAIN]
+    assert isinstance(refused, BuildError)
+    assert "no g++" in refused.message
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("cache")
+def test_an_image_without_python_is_no_base(engine: docker.DockerClient, tmp_path: Path) -> None:
+    (tmp_path / "empty.tar").write_bytes(bytes(1024))
+    engine.api.import_image_from_file(str(tmp_path / "empty.tar"), repository="infermatrix-test/empty", tag="1")
+    try:
+        with pytest.raises(BuildError, match="no python3 that runs"):
+            ensure_base(BaseVariant.SLIM, BaseChoice.parse("infermatrix-test/empty:1"), client=engine, log_dir=tmp_path)
+    finally:
+        engine.images.remove("infermatrix-test/empty:1")
+
+
+@pytest.mark.engine
+def test_a_tree_imported_twice_is_the_same_base(engine: docker.DockerClient, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "usr/bin").mkdir(parents=True)
+    (root / "usr/bin/python3").symlink_to("python3.11")
+    suite = "testsuite"
+    try:
+        first = import_tree(root, variant=BaseVariant.SLIM, suite=suite, age=1_700_000_000, client=engine)
+        second = import_tree(root, variant=BaseVariant.SLIM, suite=suite, age=1_700_000_000, client=engine)
+    finally:
+        for image in engine.images.list(filters={"label": ["org.opencontainers.image.title=testsuite with Python"]}):
+            engine.images.remove(str(image.id), force=True)
+    assert first == second
+    assert first.reference == "infermatrix/base:testsuite-slim"
+
+
+def _wait(url: str) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            requests.get(url, timeout=2).raise_for_status()
+            return
+        except requests.RequestException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)

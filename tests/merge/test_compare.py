@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.merge.compare import FAMILY_ALPHA, Comparison, Series, compare, holm_levels, standing
+from orchestrator.merge.variance import steadied
+from tests.merge.simulate import Noise, Shape, compared, rates
+
+GROUP = (("model", "spam"), ("batch", 1))
+
+
+def series(name: str, medians: list[float], state: str = "s1", group: tuple[tuple[str, object], ...] = GROUP) -> Series:
+    return Series(id=name, group=group, medians_ms={state: dict(enumerate(medians))})
+
+
+def by_pair(found: list[Comparison]) -> dict[frozenset[str], Comparison]:
+    return {frozenset((one.a, one.b)): one for one in found}
+
+
+def test_a_clear_difference_is_decided_and_named() -> None:
+    [one] = compare([series("a", [2.0, 2.01, 1.99, 2.0, 2.02]), series("b", [1.0, 1.01, 1.0, 0.99, 1.0])])
+    assert one.decided
+    assert one.faster == "b"
+    assert one.ratio == pytest.approx(2.0, rel=0.02)
+    assert one.interval is not None
+    assert one.interval[0] > 1.9
+    assert dict(one.group) == dict(GROUP)
+
+
+def test_a_real_difference_below_the_minimum_effect_is_a_tie() -> None:
+    rng = np.random.default_rng(3)
+    a, b = (1.01 * np.exp(rng.normal(0, 2e-4, 20))).tolist(), np.exp(rng.normal(0, 2e-4, 20)).tolist()
+    [one] = compare([series("a", a), series("b", b)])
+    assert not one.decided
+    assert one.interval is not None
+    assert one.interval[0] > 1
+    assert "minimum effect" in one.why
+
+
+def test_drift_that_hits_a_round_as_a_whole_does_not_hide_a_difference() -> None:
+    rounds = [1.0, 1.3, 1.8, 2.6, 4.0]
+    [one] = compare([series("a", [1.1 * r for r in rounds]), series("b", rounds)])
+    assert one.faster == "b"
+
+
+def test_cells_of_different_groups_are_not_compared() -> None:
+    assert compare([series("a", [1.0] * 5), series("b", [2.0] * 5, group=(("model", "spam"), ("batch", 8)))]) == []
+
+
+@pytest.mark.parametrize(("a", "b", "pairs", "word"), [
+    (series("a", [1.0] * 5), series("b", [2.0] * 5, state="s2"), 0, "never measured in the same"),
+    (series("a", [1.0] * 5), series("b", [2.0] * 2), 2, "2 rounds"),
+])
+def test_without_common_rounds_in_one_state_nothing_is_decided(a: Series, b: Series, pairs: int, word: str) -> None:
+    [one] = compare([a, b])
+    assert (one.pairs, one.decided, one.interval) == (pairs, False, None)
+    assert word in one.why
+
+
+def test_rounds_are_paired_within_the_usual_state_if_it_has_enough() -> None:
+    both = {"s1": {0: 1.0, 1: 1.0, 2: 1.01}, "s2": {3: 1.8, 4: 1.8, 5: 1.81, 6: 1.8}}
+    one = Series(id="a", group=GROUP, medians_ms=both)
+    other = Series(id="b", group=GROUP, medians_ms={s: {r: 2 * v for r, v in m.items()} for s, m in both.items()})
+    [usual] = compare([one, other], reference_states=frozenset({"s1"}))
+    [longest] = compare([one, other])
+    assert (usual.state, usual.pairs, usual.faster) == ("s1", 3, "a")
+    assert (longest.state, longest.pairs, longest.faster) == ("s2", 4, "a")
+
+
+def test_one_wild_trial_that_disagrees_keeps_two_cells_tied() -> None:
+    [one] = compare([series("a", [1.1, 1.1, 1.1, 1.1, 0.7]), series("b", [1.0] * 5)])
+    assert not one.decided
+
+
+def test_best_is_only_who_beat_all_and_ties_name_each_other() -> None:
+    quick, twin, slow = [1.0, 1.01, 0.99, 1.0, 1.0], [1.01, 0.99, 1.0, 1.0, 1.01], [2.0, 2.01, 1.99, 2.0, 2.0]
+    found = by_pair(compare([series("quick", quick), series("twin", twin), series("slow", slow)]))
+    assert standing("quick", ["twin", "slow"], found) == (False, ["twin"])
+    assert standing("twin", ["quick", "slow"], found) == (False, ["quick"])
+    assert standing("slow", ["quick", "twin"], found) == (False, [])
+    assert standing("quick", ["slow"], found) == (True, [])
+    assert standing("quick", [], found) == (False, [])
+    assert standing("quick", ["slow", "not compared"], found) == (False, [])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
+def test_holm_levels_reject_exactly_as_the_step_down_procedure(values: list[float]) -> None:
+    p = np.array(values)
+    levels = holm_levels(p, 0.05)
+    rejected = np.zeros(p.size, dtype=bool)
+    for k, index in enumerate(np.argsort(p, kind="stable")):
+        if p[index] > 0.05 / (p.size - k):
+            break
+        rejected[index] = True
+    assert ((p <= levels) == rejected).all()
+    assert (np.diff(levels[np.argsort(p, kind="stable")]) >= 0).all()  # never stricter for a larger p
+    assert levels.min() >= 0.05 / p.size
+    assert levels.max() <= 0.05
+
+
+@given(st.integers(0, 2**32), st.integers(2, 5))
+@settings(max_examples=25)
+def test_comparisons_do_not_depend_on_the_order(seed: int, trials: int) -> None:
+    rng = np.random.default_rng(seed)
+    cells = [series(f"c{i}", np.exp(rng.normal(0, 0.05, trials)).tolist()) for i in range(5)]
+    shuffled = list(cells)
+    random.Random(seed).shuffle(shuffled)
+    assert compare(shuffled) == compare(cells)
+
+
+@given(st.integers(0, 2**32), st.sampled_from([0.125, 8.0]))
+@settings(max_examples=25)
+def test_a_ratio_does_not_depend_on_the_unit(seed: int, factor: float) -> None:
+    rng = np.random.default_rng(seed)
+    rows = [np.exp(rng.normal(0.1 * i, 0.02, 5)) for i in range(4)]
+    plain = compare([series(f"c{i}", row.tolist()) for i, row in enumerate(rows)])
+    scaled = compare([series(f"c{i}", (factor * row).tolist()) for i, row in enumerate(rows)])
+    assert [one.faster for one in plain] == [one.faster for one in scaled]
+    for one, other in zip(plain, scaled, strict=True):
+        assert one.ratio == pytest.approx(other.ratio)
+        assert one.interval == pytest.approx(other.interval)
+
+
+def test_equal_trials_without_any_noise_are_tied_and_finite() -> None:
+    [one] = compare([series("a", [1.0] * 5), series("b", [1.0] * 5)])
+    assert not one.decided
+    assert one.ratio == 1
+    assert one.interval is not None
+    assert all(math.isfinite(end) for end in one.interval)
+
+
+def test_variances_that_are_alike_are_pooled_and_those_that_differ_are_left() -> None:
+    rng = np.random.default_rng(5)
+    freedom = np.full(200, 4.0)
+    alike = rng.chisquare(4, 200) / 4
+    differing = alike * np.exp(rng.normal(0, 4, 200))
+    pooled, more = steadied(alike, freedom, pooled_freedom=500)
+    left, hardly_more = steadied(differing, freedom, pooled_freedom=500)
+    assert np.std(np.log(pooled)) < 0.3 * np.std(np.log(alike))
+    assert more[0] > 20
+    assert hardly_more[0] < 5
+    assert np.median(np.abs(np.log(left / differing))) < 0.5
+
+
+def test_no_variance_claims_more_freedom_than_the_data_has() -> None:
+    _, freedom = steadied(np.full(10, 0.01), np.full(10, 4.0), pooled_freedom=12)
+    assert freedom.tolist() == [12.0] * 10
+
+
+SMALL = Shape(cells=3, groups=3, trials=5)  # 9 comparisons
+TWINS = Shape(cells=2, groups=1, trials=5)
+
+
+@pytest.mark.parametrize("noise", list(Noise))
+@pytest.mark.parametrize("sigma", [0.01, 0.05])
+def test_equal_backends_come_out_tied(noise: Noise, sigma: float) -> None:
+    false, _ = rates(SMALL, noise, sigma, slowdown=0, repeats=250)
+    assert false <= FAMILY_ALPHA + 0.016  # two standard errors of 250 draws
+
+
+def test_equal_backends_are_tied_in_practically_every_run_on_a_calm_machine() -> None:
+    for shape in (SMALL, TWINS, Shape(cells=5, groups=1, trials=3)):
+        assert rates(shape, Noise.NORMAL, 0.015, slowdown=0, repeats=300)[0] <= 0.005
+
+
+@pytest.mark.parametrize(("shape", "sigma", "least"), [
+    (TWINS, 0.01, 0.99), (TWINS, 0.02, 0.85), (SMALL, 0.01, 0.99), (SMALL, 0.02, 0.85),
+    (Shape(cells=4, groups=16, trials=5), 0.01, 0.99),
+])
+def test_a_planted_slowdown_of_a_tenth_is_found(shape: Shape, sigma: float, least: float) -> None:
+    false, found = rates(shape, Noise.NORMAL, sigma, slowdown=0.10, repeats=60 if shape.groups > 4 else 200)
+    assert found >= least
+    assert false <= FAMILY_ALPHA
+
+
+def test_the_sign_of_the_decision_follows_the_planted_cell() -> None:
+    logs = np.random.default_rng(0).normal(0, 0.01, (1, 3, 5))
+    assert {one.faster for one in compared(logs, 0.5) if "g0c0" in (one.a, one.b)} == {"g0c1", "g0c2"}

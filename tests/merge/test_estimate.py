@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.merge.estimate import Estimate, estimate
+from orchestrator.merge.state import gate_trials
+from tests.merge.fabricate import SLOW_NS, make_cell, make_probes, make_record
+
+CELL = make_cell(batch=4)
+PLANNED = {**CELL.canonical(), "id": CELL.id}
+
+
+def of(records: list[dict[str, Any]], asked: int = 5) -> Estimate:
+    return estimate(PLANNED, records, gate_trials(records), asked=asked)
+
+
+def ok(medians: list[float], **more: Any) -> list[dict[str, Any]]:
+    return [make_record(CELL, i, value, **more) for i, value in enumerate(medians)]
+
+
+def test_the_estimate_is_the_median_of_the_trials_medians_with_their_range() -> None:
+    cell = of(ok([2.0, 2.1, 1.9, 2.05, 2.02])).cell
+    latency = cell["metrics"]["latency_ms"]
+    assert latency["p50"] == pytest.approx(2.02, abs=1e-5)
+    assert latency["ci95"] == pytest.approx([1.9, 2.1], abs=1e-5)
+    assert cell["metrics"]["throughput_ips"] == pytest.approx(4 / 2.02e-3, rel=0.01)
+    assert cell["trials"] == {"asked": 5, "valid": 5, "invalid": []}
+    assert cell["status"] == "ok"
+    assert cell["state"] == "s1"
+    assert cell["backend_version"] == "1.2.3"
+
+
+def test_every_metric_is_there_with_its_unit() -> None:
+    metrics = of(ok([2.0] * 5)).cell["metrics"]
+    assert metrics["cpu_utilization"] == pytest.approx(2.0)
+    assert metrics["cpu_time_s_per_inference"] == pytest.approx(0.8 / (51 * 4))
+    assert metrics["memory_peak_mb"] == 124.0  # the largest of 120 … 124
+    assert (metrics["load_ms"], metrics["first_inference_ms"], metrics["container_start_ms"]) == (30.0, 12.0, 300.0)
+    assert (metrics["threads_seen"], metrics["nr_throttled"], metrics["install_mb"], metrics["packages"]) == (3, 0, 200.0, 12)
+
+
+def test_a_null_says_why_in_the_runners_own_words_where_there_are_any() -> None:
+    cell = of(ok([2.0] * 5)).cell
+    reasons = cell["null_reasons"]
+    assert reasons["metrics.latency_ms.p99"] == "51 samples per trial; 662 needed"
+    assert reasons["metrics.compile_ms"] == "it compiles while it loads"
+    assert reasons["metrics.memory_cgroup_peak_mb"] == "the cgroup does not show it"
+    assert "nothing to convert" in reasons["metrics.convert_ms"]
+    assert cell["metrics"]["latency_ms"]["p99"] is None
+
+
+def test_one_short_trial_takes_the_percentile_away_instead_of_flattering_it() -> None:
+    cell = of([*ok([2.0] * 4, count=65), make_record(CELL, 4, 9.0, count=61)]).cell
+    assert cell["metrics"]["latency_ms"]["p90"] is None
+    assert cell["null_reasons"]["metrics.latency_ms.p90"] == "61 samples per trial; 64 needed"
+
+
+def test_one_state_gives_the_estimate_and_the_others_are_left_out_with_the_reason() -> None:
+    slow = [make_record(CELL, i, 3.6, probes=make_probes(SLOW_NS)) for i in (3, 4)]
+    cell = of([*ok([2.0, 2.0, 2.0]), *slow]).cell
+    assert cell["metrics"]["latency_ms"]["p50"] == pytest.approx(2.0)
+    assert cell["trials"]["valid"] == 3
+    assert cell["trials"]["invalid"] == [
+        {"trial": i, "attempt": 0, "reason": "measured in machine state s2; the estimate is of state s1"} for i in (3, 4)
+    ]
+
+
+def test_a_cell_seen_only_in_the_unusual_state_is_estimated_there_and_labelled() -> None:
+    other = make_cell("beta", batch=4)
+    here = [make_record(CELL, i, 3.6, probes=make_probes(SLOW_NS)) for i in range(3)]
+    gate = gate_trials([*here, *[make_record(other, i) for i in range(5)]])
+    cell = estimate(PLANNED, here, gate, asked=3).cell
+    assert (cell["status"], cell["state"]) == ("ok", "s2")
+
+
+def test_the_series_holds_every_state_by_round_and_joins_repeats() -> None:
+    repeated = make_record(CELL, 0, 2.42, attempt=1)
+    series = of([*ok([2.0, 2.1]), repeated]).series
+    assert series is not None
+    assert series.medians_ms["s1"] == pytest.approx({0: (2.0 * 2.42) ** 0.5, 1: 2.1}, rel=1e-5)
+
+
+def test_fidelity_is_the_worst_of_all_trials() -> None:
+    records = ok([2.0] * 3)
+    records[1]["measurement"]["fidelity"].update(rel_l2=5e-4, cosine=0.9995, checked=8)
+    fidelity = of(records).cell["fidelity"]
+    assert (fidelity["rel_l2"], fidelity["cosine"], fidelity["checked"]) == (5e-4, 0.9995, 8)
+    assert fidelity["verdict"] == "within tolerance"
+
+
+def test_a_wrong_answer_has_fidelity_and_no_speed() -> None:
+    found = of([*ok([2.0] * 4), make_record(CELL, 4, status="wrong_answer", reason="rel_l2 0.5 from the reference")])
+    cell = found.cell
+    assert cell["status"] == "wrong_answer"
+    assert cell["fidelity"]["verdict"] == "wrong"
+    assert cell["metrics"]["latency_ms"]["p50"] is None
+    assert cell["metrics"]["throughput_ips"] is None
+    assert found.series is None
+
+
+def test_damaged_samples_cost_their_trial_only() -> None:
+    records = ok([2.0] * 5)
+    records[2]["measurement"]["samples"]["data"] = "AAAA"
+    cell = of(records).cell
+    assert cell["trials"]["valid"] == 4
+    assert "cannot be unpacked" in cell["trials"]["invalid"][0]["reason"]
+
+
+def test_a_single_trial_has_an_estimate_and_no_interval_and_is_not_called_stable() -> None:
+    cell = of(ok([2.0])).cell
+    assert cell["metrics"]["latency_ms"]["p50"] == pytest.approx(2.0)
+    assert cell["metrics"]["latency_ms"]["ci95"] is None
+    assert cell["stability"]["verdict"] == "unstable"
+    assert cell["null_reasons"]["metrics.latency_ms.ci95"] == "one trial; an interval needs two"
+
+
+def test_trials_that_agree_are_stable_and_missing_ones_make_it_noisy() -> None:
+    assert of(ok([2.0, 2.001, 2.002, 2.0, 2.001])).cell["stability"]["verdict"] == "stable"
+    assert of(ok([2.0, 2.001, 2.002])).cell["stability"]["verdict"] == "noisy"

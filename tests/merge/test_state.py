@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.merge.conditions import trial_key
+from orchestrator.merge.state import STATE_SPAN, gap_clusters, gate_trial, gate_trials
+from tests.merge.fabricate import FAST_NS, SLOW_NS, make_cell, make_probes, make_record
+
+CELL = make_cell()
+# start and end of consecutive trials on a two-CPU virtual machine beside other work, in ns
+SEEN_FAST = [(175.2, 169.4), (189.2, 199.2), (200.9, 168.8), (156.8, 158.8), (203.2, 176.8), (148.5, 151.1)]
+SEEN_SLOW = [(437.8, 444.7), (476.8, 421.2), (407.6, 370.3), (468.9, 432.2), (478.9, 462.8)]
+SEEN_CHANGES = [(175.2, 442.3), (437.8, 148.5), (151.2, 458.8), (202.1, 437.8)]
+
+
+def trials(ends: list[tuple[float, float]], first: int = 0) -> list[dict[str, Any]]:
+    return [make_record(CELL, first + i, probes=make_probes(*pair)) for i, pair in enumerate(ends)]
+
+
+def test_the_states_of_a_real_machine_are_told_apart() -> None:
+    fast, slow, changed = trials(SEEN_FAST), trials(SEEN_SLOW, 10), trials(SEEN_CHANGES, 20)
+    gate = gate_trials([*changed, *slow, *fast])
+    assert {gate.trials[trial_key(r)].state for r in fast} == {"s1"}
+    assert {gate.trials[trial_key(r)].state for r in slow} == {"s2"}
+    assert all(gate.trials[trial_key(r)].valid for r in [*fast, *slow])
+    assert [(s.id, s.trials, s.reference) for s in gate.states] == [("s1", 6, True), ("s2", 5, False)]
+    for record in changed:
+        verdict = gate.trials[trial_key(record)]
+        assert not verdict.valid
+        assert "state changed during the trial" in (verdict.reason or "")
+
+
+def test_online_a_trial_in_the_unusual_state_is_repeated_and_the_usual_one_counts() -> None:
+    peers = trials(SEEN_FAST)
+    assert gate_trial(make_record(CELL, 30, probes=make_probes(180.0)), peers).valid
+    verdict = gate_trial(make_record(CELL, 30, probes=make_probes(450.0)), peers)
+    assert not verdict.valid
+    assert "core-to-core round trip 450 ns instead of" in (verdict.reason or "")
+
+
+def test_the_first_trial_counts_whatever_the_state() -> None:
+    assert gate_trial(make_record(CELL, 0, probes=make_probes(SLOW_NS)), []).valid
+
+
+def test_when_the_machine_moved_for_good_the_new_state_becomes_the_usual_one() -> None:
+    peers = trials(SEEN_FAST[:2])
+    seen = []
+    for index in range(10, 14):
+        record = make_record(CELL, index, probes=make_probes(SLOW_NS))
+        seen.append(gate_trial(record, peers).valid)
+        peers.append(record)
+    assert seen == [False, False, True, True]
+
+
+def test_a_trial_without_probes_or_without_a_result_is_not_judged() -> None:
+    crashed = make_record(CELL, 3, status="crashed")
+    unprobed = make_record(CELL, 4, probes={})
+    odd = make_record(CELL, 5, probes={"start": {"compute_ms": "fast", "core_to_core_ns": float("inf")}, "end": None})
+    for record in (crashed, unprobed, odd):
+        assert gate_trial(record, trials(SEEN_FAST)).valid
+
+
+def test_one_thread_has_no_round_trip_and_its_own_state() -> None:
+    single = make_cell(threads=1)
+    alone = [make_record(single, i, probes=make_probes(None)) for i in range(3)]
+    gate = gate_trials([*trials(SEEN_FAST), *alone])
+    assert {gate.trials[trial_key(r)].state for r in alone} == {"s2"}
+    assert all(state.reference for state in gate.states)
+
+
+@pytest.mark.parametrize(("probes", "word"), [
+    (make_probes(FAST_NS, compute_ms=7.0), "40 % slower"),
+    (make_probes(FAST_NS, compute_ms=3.5), "43 % faster"),
+    (make_probes(FAST_NS, memory_gbps=5.0), "memory bandwidth was 5.0 GB/s"),
+])
+def test_probes_far_off_the_peers_are_named(probes: dict[str, Any], word: str) -> None:
+    verdict = gate_trial(make_record(CELL, 30, probes=probes), trials(SEEN_FAST))
+    assert not verdict.valid
+    assert word in (verdict.reason or "")
+
+
+def test_a_slow_clock_at_one_end_only_does_not_matter() -> None:
+    probes = make_probes(FAST_NS)
+    probes["start"]["compute_ms"] *= 1.9  # as the first probe after idling often reads
+    assert gate_trial(make_record(CELL, 30, probes=probes), trials(SEEN_FAST)).valid
+
+
+def with_environment(index: int, **environment: Any) -> dict[str, Any]:
+    record = make_record(CELL, index)
+    record["result"]["environment"].update(environment)
+    return record
+
+
+@pytest.mark.parametrize(("environment", "word"), [
+    ({"load1_start": 9.0}, "load average 9.0"), ({"steal_ticks": 120}, "withheld 20 %"),
+])
+def test_a_disturbance_sets_a_trial_apart_only_where_it_is_the_exception(environment: dict[str, Any], word: str) -> None:
+    calm = [make_record(CELL, i) for i in range(5)]
+    verdict = gate_trial(with_environment(9, **environment), calm)
+    assert not verdict.valid
+    assert word in (verdict.reason or "")
+    gate = gate_trials([with_environment(i, **environment) for i in range(5)])
+    assert all(v.valid for v in gate.trials.values())
+    assert "in 5 of 5 trials" in gate.warnings[0]
+
+
+def test_throttling_of_one_cell_marks_its_whole_trial() -> None:
+    other = make_cell(batch=8)
+    records = [make_record(cell, i) for i in range(4) for cell in (CELL, other)]
+    records[1]["measurement"]["nr_throttled"] = 3
+    gate = gate_trials(records)
+    assert gate.trials[trial_key(records[0])].reason == "throttled 3 times by a CPU quota"
+    assert sum(not v.valid for v in gate.trials.values()) == 1
+
+
+def test_hosts_have_states_of_their_own() -> None:
+    there = make_cell(host="there")
+    far = [make_record(there, i, probes=make_probes(SLOW_NS), host={"fingerprint": "b"}) for i in range(3)]
+    gate = gate_trials([*trials(SEEN_FAST), *far])
+    assert [(s.id, s.host, s.reference) for s in gate.states] == [("s1", "local", True), ("s2", "there", True)]
+
+
+@given(st.lists(st.floats(50, 1000), min_size=1, max_size=30), st.integers(0, 2**32))
+def test_the_gate_does_not_depend_on_the_order(trips: list[float], seed: int) -> None:
+    records = trials([(trip, trip) for trip in trips])
+    shuffled = list(records)
+    random.Random(seed).shuffle(shuffled)
+    assert gate_trials(shuffled) == gate_trials(records)
+
+
+@given(st.lists(st.floats(1, 1e5), min_size=1, max_size=60))
+def test_clusters_are_runs_of_neighbours_and_never_wide(values: list[float]) -> None:
+    ordered = sorted(values)
+    parts = gap_clusters(ordered)
+    assert list(itertools.chain(*parts)) == list(range(len(ordered)))
+    assert all(ordered[part[-1]] <= STATE_SPAN * ordered[part[0]] * (1 + 1e-9) for part in parts)
