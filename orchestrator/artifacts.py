@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.classify import Verdict, classify
 from orchestrator.isolation.base import Isolation, Stop
-from orchestrator.model import BackendSpec, Limits, Phase, PreparedModel, ReadyEnv, RunRequest, Status, digest
+from orchestrator.model import BackendSpec, IsolationKind, Limits, Phase, PreparedModel, ReadyEnv, RunRequest, Status, digest
 from orchestrator.protocol import BadResultError, convert_job, read_result
 from orchestrator.records import write_atomically
 
@@ -67,7 +67,10 @@ class Artifacts:
         outcome = self.isolation.run(
             RunRequest(
                 name=trial, env=env,
-                job=convert_job(backend=backend, settings={}, precision=precision, model=model, batch=batch, trial=trial),
+                job=convert_job(
+                    backend=backend, settings={}, precision=precision, model=model, batch=batch, trial=trial,
+                    adapter_file=own_adapter(backend, env),
+                ),
                 staged=(model.folder,), max_output_bytes=MAX_ARTIFACT_BYTES, limits=self.limits,
                 deadline_s=CONVERT_DEADLINE_S, out_dir=out,
             ),
@@ -96,6 +99,11 @@ class Artifacts:
         found = _load(folder, key, cached=False)
         assert found is not None
         return found
+
+
+def own_adapter(backend: BackendSpec, env: ReadyEnv) -> Path | None:
+    """The file of a user's own adapter, where it is not in the environment already: images hold it, others do not."""
+    return next(iter(backend.env.extra_files), None) if env.kind is not IsolationKind.DOCKER else None
 
 
 def _load(folder: Path, key: str, *, cached: bool = True) -> Artifact | None:

@@ -15,7 +15,8 @@ def wrong_answer_reason(fidelity: Mapping[str, Any] | None, tolerance: Mapping[s
     A measure that is missing on both sides is not held against the backend, but nothing measured at all is.
     """
     if not fidelity or not fidelity.get("checked"):
-        return "no output was compared with the reference"
+        problem = (fidelity or {}).get("problem")
+        return str(problem) if problem else "no output was compared with the reference"
     for name, what in (("nan", "NaN"), ("inf", "infinite")):
         if fidelity.get(name):
             return f"{fidelity[name]} {what} values where the reference has none"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Union
 
@@ -158,7 +159,7 @@ class Cell:
     instances: int
     scenario: Scenario
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Readable slug + 8 hex digits of the canonical content; unique within a matrix."""
         slug = "-".join(
@@ -177,7 +178,7 @@ class Cell:
             "threads": self.threads, "instances": self.instances, "scenario": self.scenario.value,
         }
 
-    @property
+    @cached_property
     def load_key(self) -> str:
         """Cells with equal keys share a load, hence a trial."""
         shared = {k: v for k, v in self.canonical().items() if k not in ("batch", "scenario")}

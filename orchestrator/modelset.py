@@ -14,7 +14,7 @@ from orchestrator.isolation.base import Isolation, Stop
 from orchestrator.model import EnvSpec, Limits, Outcome, PreparedModel, ReadyEnv, RunRequest
 from orchestrator.models.prepare import prepare_file
 from orchestrator.models.zoo import ZOO_FORMATS, is_cached, prepare_zoo
-from orchestrator.protocol import JOB
+from orchestrator.protocol import JOB, BadResultError, read_result
 
 Say = Callable[[str], None]
 EXPORT_DEADLINE_S = 1_200.0
@@ -70,13 +70,15 @@ class ModelSet:
             if env is None or isinstance(env, BuildError):
                 raise env or BuildError("the environment that built-in models are made in was not prepared")
             trial = f"export-{entry.name}"
-            return isolation.run(
+            outcome = isolation.run(
                 RunRequest(
                     name=trial, env=env, job={**job, "protocol": JOB, "trial": trial}, staged=(), limits=limits,
                     max_output_bytes=MAX_EXPORT_BYTES, deadline_s=EXPORT_DEADLINE_S, out_dir=out,
                 ),
                 stop,
             )
+            _refuse_failed(outcome, entry.name, trial)
+            return outcome
 
         (prepared,) = prepare_zoo((entry.name,), run_job=run_job, progress=say, **self._identity())
         return prepared
@@ -90,6 +92,18 @@ class ModelSet:
             ),
             "cache_dir": self.cache / "models",
         }
+
+
+def _refuse_failed(outcome: Outcome, name: str, trial: str) -> None:
+    """Raise ModelError with the exporter's own words, where it had any."""
+    if outcome.result_file is None:
+        return
+    try:
+        failure = read_result(outcome.result_file, trial=trial, task="export").get("failure")
+    except BadResultError as error:
+        raise ModelError(f"the export of {name} cannot be used: its result is damaged: {error}") from None
+    if failure:
+        raise ModelError(f"the export of {name} failed: {failure['message']}", hint=outcome.log_tail.strip()[-500:])
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:

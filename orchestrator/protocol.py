@@ -29,13 +29,17 @@ class BadResultError(Exception):
 
 def trial_job(
     spec: TrialSpec, *, trial: str, backend: BackendSpec, model: PreparedModel, artifact: Path | None, artifact_format: str,
-    profile: Profile, seed: int,
+    profile: Profile, seed: int, adapter_file: Path | None = None,
 ) -> dict[str, Any]:
-    """The job of one trial; Path values are placed by the isolation."""
+    """The job of one trial; Path values are placed by the isolation.
+
+    `adapter_file`: a user's own adapter, where the isolation has not put it beside the others (an image has).
+    """
     first = spec.cells[0]
     path = artifact or model.folder / model.formats[artifact_format]
     return {
         "protocol": JOB, "task": "trial", "trial": trial, "adapter": backend.adapter, "settings": dict(first.settings),
+        **({"adapter_file": str(adapter_file)} if adapter_file else {}),
         "precision": first.precision, "device": first.device, "threads": first.threads, "seed": seed,
         "model": {"name": model.name, "format": artifact_format, "path": path},
         **_data(model),
@@ -45,12 +49,13 @@ def trial_job(
 
 
 def convert_job(
-    *, backend: BackendSpec, settings: Mapping[str, Any], precision: str, model: PreparedModel, batch: int | None, trial: str
+    *, backend: BackendSpec, settings: Mapping[str, Any], precision: str, model: PreparedModel, batch: int | None, trial: str,
+    adapter_file: Path | None = None,
 ) -> dict[str, Any]:
     """The job that turns a model's ONNX file into the backend's format."""
     return {
         "protocol": JOB, "task": "convert", "trial": trial, "adapter": backend.adapter, "settings": dict(settings),
-        "precision": precision, "batch": batch,
+        "precision": precision, "batch": batch, **({"adapter_file": str(adapter_file)} if adapter_file else {}),
         "model": {"name": model.name, "format": "onnx", "path": model.folder / model.formats["onnx"]},
         **_data(model),
     }

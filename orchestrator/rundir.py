@@ -38,7 +38,11 @@ def default_folder(plan: Plan, isolation: IsolationKind, results: Path) -> Path:
     config = plan.config
     asked = {
         "cells": sorted(cell.id for cell in plan.cells), "profile": asdict(config.profile), "seed": config.seed,
-        "isolation": isolation.value, "models": sorted((m.name, str(m.path), str(m.inputs)) for m in config.models),
+        "isolation": isolation.value,
+        "models": sorted(
+            (m.name, str(m.path), str(m.inputs), str(sorted(m.shapes.items())), str(sorted(m.tolerance.items())))
+            for m in (*config.models, *config.extra_models)
+        ),
     }
     return results / "local" / f"{config.name}-{digest(asked)[:8]}"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.artifacts import Artifact
+from orchestrator.artifacts import Artifact, own_adapter
 from orchestrator.bench import Bench, Ready
 from orchestrator.classify import Verdict, classify
 from orchestrator.merge.state import gate_trial
@@ -51,6 +51,7 @@ class Schedule:
     progress: dict[tuple[str, str], CellProgress] = field(default_factory=dict)
     peers: list[dict[str, Any]] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+    hopeless: set[str] = field(default_factory=set)  # specs that have neither environment, model nor conversion
 
     def pending(self, slot: Slot) -> tuple[Cell, ...]:
         """The slot's cells that still want this trial."""
@@ -86,9 +87,7 @@ class Schedule:
             return True
         ready = self.bench.resolve(slot.spec)
         if isinstance(ready, Verdict):
-            for cell in cells:
-                self._store(slot, cell, ready, record=_bare(self.bench, cell), valid=True)
-            self.bench.say(f"{cells[0].label} × {cells[0].model}: {ready.status.value} — {ready.reason}")
+            self._give_up(slot, cells, ready)
             return True
         trial = f"{slot.spec.id}-{slot.anchor or slot.index}-{self._attempt_number(slot, cells)}"
         out = Path(tempfile.mkdtemp(prefix="infermatrix-trial-"))
@@ -97,12 +96,22 @@ class Schedule:
         finally:
             shutil.rmtree(out, ignore_errors=True)
 
+    def _give_up(self, slot: Slot, cells: tuple[Cell, ...], why: Verdict) -> None:
+        """What cannot run now cannot run later in this run either."""
+        if slot.spec.id in self.hopeless or slot.anchor:
+            return
+        self.hopeless.add(slot.spec.id)
+        for cell in cells:
+            self._store(slot, cell, why, record=_bare(self.bench, cell), valid=True)
+        self.bench.say(f"{cells[0].label} × {cells[0].model}: {why.status.value} — {why.reason}")
+
     def _measure(self, slot: Slot, cells: tuple[Cell, ...], ready: Ready, trial: str, out: Path) -> bool:
         bench, artifact = self.bench, ready.artifact
         limits = bench.limits(cells[0].threads)
         job = trial_job(
             TrialSpec(id=slot.spec.id, cells=cells), trial=trial, backend=ready.backend, model=ready.model,
             artifact=artifact.file if artifact else None, artifact_format=ready.format, profile=bench.profile, seed=bench.seed,
+            adapter_file=own_adapter(ready.backend, ready.env),
         )
         outcome = bench.isolation.run(
             RunRequest(

@@ -119,10 +119,10 @@ def _isolation(work: Work) -> Iterator[tuple[Isolation, docker.DockerClient | No
         prepare = in_images(client, BaseChoice.parse(config.base), work.rundir.logs, work.builder)
         isolation = DockerIsolation(client, work.rundir.run_id, prepare)
     elif kind is IsolationKind.VENV:
-        isolation = LocalIsolation(kind, RUNNERS, in_venvs())
+        isolation = LocalIsolation(kind, RUNNERS / "run.py", in_venvs())
     else:
         labels = {cell.label for cell in work.plan.cells}
-        isolation = LocalIsolation(kind, RUNNERS, in_interpreters({label: config.interpreter(label) for label in labels}))
+        isolation = LocalIsolation(kind, RUNNERS / "run.py", in_interpreters({label: config.interpreter(label) for label in labels}))
     try:
         yield isolation, client
     finally:
@@ -162,7 +162,9 @@ def _prepare(work: Work, isolation: Isolation) -> Bench:
     return Bench(
         run_id=work.rundir.run_id, isolation=isolation, backends=work.registry,
         envs={label: ready[label] for label in rows},
-        converter_envs={backend: ready[converter_key(backend)] for backend in work.registry if converter_key(backend) in ready},
+        converter_envs={
+            backend: ready[converter_key(backend)] for backend in work.registry if converter_key(backend) in ready
+        },
         models=models, cpus=limits, memory_mb=config.limits.memory_mb, profile=config.profile, seed=config.seed,
         artifacts=Artifacts(cache=work.cache, isolation=isolation, limits=widest, stop=work.stop, say=work.say),
         host={"name": "local", "fingerprint": work.facts.fingerprint}, store=RecordStore(work.rundir.records),
@@ -187,7 +189,7 @@ def _with_anchors(plan: Plan, number: int) -> list[Slot]:
         Slot(spec=spec, index=index, round=number, position=position)
         for position, (spec, index) in enumerate(plan.rounds[number])
     ]
-    for anchor in sorted((a for a in plan.anchors if a.round == number), key=lambda a: -a.position):
+    for anchor in sorted((a for a in plan.anchors if a.round == number), key=lambda a: (-a.position, a.at == "start")):
         index = {"start": 0, "middle": 1, "end": 2}[anchor.at]
         slots.insert(
             anchor.position, Slot(spec=anchor.spec, index=index, round=number, position=anchor.position, anchor=anchor.at)

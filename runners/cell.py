@@ -6,10 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping
 
-import numpy as np
-
 import fidelity
 import measure
+import numpy as np
 from adapters.base import Adapter, Fallback, Unsupported
 from cgroups import Cgroup
 from events import EventLog
@@ -85,7 +84,7 @@ class _Attempt:
         self._enter("warmup")
         if not bench.job.batchable and job.batch != bench.job.fixed_batch:
             raise Unsupported("the model takes batches of {} only".format(bench.job.fixed_batch))
-        batches = measure.build_batches(bench.samples, bench.job.input_order, job.batch, bench.job.batchable)
+        batches = measure.build_batches(bench.samples, bench.job.input_order, job.batch, batchable=bench.job.batchable)
         predict = bench.adapter.predict
         gc.collect()
         gc.disable()
@@ -156,7 +155,7 @@ class _Attempt:
     def _compare(self, batches: measure.Batches, capture: measure.Capture) -> None:
         comparison = fidelity.Comparison(self.bench.reference, self.bench.job.output_order)
         for number, outputs in capture.kept():
-            comparison.add(measure.check_outputs(outputs), batches.rows[number], batches.batched)
+            comparison.add(measure.check_outputs(outputs), batches.rows[number], batched=batches.batched)
         result = comparison.result()
         self.cell["fidelity"] = result
         for name, value in result.items():

@@ -23,11 +23,13 @@ class EventLog:
 
     def __init__(self, folder: str, began: Optional[float] = None) -> None:
         self._began = time.monotonic() if began is None else began
+        self.phase = "start"  # the last one entered
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(os.path.join(folder, EVENTS_FILE), flags, 0o644)
 
     def emit(self, phase: str, cell: Optional[str] = None, note: str = "") -> None:
         """One write per line, so that a line is whole or absent whatever kills the process."""
+        self.phase = phase
         event = {"t": round(time.monotonic() - self._began, 6), "phase": phase, "cell": cell, "note": note[:MAX_NOTE]}
         with contextlib.suppress(OSError):  # events explain an ending; a full disk must not become one
             os.write(self._file, (json.dumps(event) + "\n").encode())

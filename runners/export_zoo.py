@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import warnings
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 import numpy as np
 
@@ -44,6 +44,14 @@ def export(name: str, seed: int, folder: str) -> Dict[str, Any]:
         json.dump(about, file, indent=1, sort_keys=True)
         file.write("\n")
     return about
+
+
+def run(job: Mapping[str, Any], out_dir: str, events: Any) -> Dict[str, Any]:
+    """The export job: writes below `out_dir`/artifact; returns what the result gets."""
+    began = time.perf_counter()
+    events.emit("convert", note="exporting {}".format(job["model"]["name"]))
+    export(str(job["model"]["name"]), int(job.get("seed", 0)), os.path.join(out_dir, "artifact"))
+    return {"phases": {"export_ms": (time.perf_counter() - began) * 1e3}}
 
 
 def reference_of(source: Source) -> np.ndarray:

@@ -59,12 +59,13 @@ class Comparison:
         self._rows: set = set()
         self._problem: Optional[str] = None
 
-    def add(self, outputs: Sequence[np.ndarray], rows: np.ndarray, batched: bool) -> None:
+    def add(self, outputs: Sequence[np.ndarray], rows: np.ndarray, *, batched: bool) -> None:
         """One inference: `rows` are the samples it was given; unbatched outputs lack the leading dimension."""
         if len(outputs) != len(self._tallies):
             self._say("{} outputs where the model has {}".format(len(outputs), len(self._tallies)))
             return
-        for tally, output in zip(self._tallies, outputs):
+        for number, tally in enumerate(self._tallies):
+            output = outputs[number]
             whole = self._reference.get(tally.name)
             if whole is None:
                 self._say("there is no reference for output {!r}".format(tally.name))
@@ -90,7 +91,7 @@ class Comparison:
         for key in ("cosine", "topk_agreement", "top5_agreement"):
             worst[key] = min((one[key] for one in each if one[key] is not None), default=None)
         worst.update(nan=sum(one["nan"] for one in each), inf=sum(one["inf"] for one in each))
-        details = [{"name": tally.name, **one} for tally, one in zip(self._tallies, each)]
+        details = [{"name": tally.name, **each[number]} for number, tally in enumerate(self._tallies)]
         return {**worst, "checked": len(self._rows), "problem": None, "outputs": details[:MAX_DETAILS]}
 
     def _say(self, problem: str) -> None:

@@ -64,11 +64,19 @@ def read_job(path: str) -> Dict[str, Any]:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            raw = json.load(file)
-    except (OSError, ValueError) as error:
+            return parse_job(file.read(), "the job file {}".format(path))
+    except (OSError, UnicodeDecodeError) as error:
         raise JobError("the job file {} cannot be read: {}".format(path, error)) from None
+
+
+def parse_job(text: str, source: str) -> Dict[str, Any]:
+    """As `read_job`, from the text itself; `source` says in errors where it came from."""
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise JobError("{} cannot be read: {}".format(source, error)) from None
     if not isinstance(raw, dict):
-        raise JobError("the job file {} holds no JSON object".format(path))
+        raise JobError("{} holds no JSON object".format(source))
     if raw.get("protocol") != PROTOCOL:
         raise JobError("this runner speaks {}, the job is {}".format(PROTOCOL, raw.get("protocol")))
     if raw.get("task") not in TASKS:

@@ -44,7 +44,7 @@ class Batches:
         return sum(bases.values()) / 2 ** 20
 
 
-def build_batches(samples: Feeds, order: Sequence[str], batch: int, batchable: bool) -> Batches:
+def build_batches(samples: Feeds, order: Sequence[str], batch: int, *, batchable: bool) -> Batches:
     """Batches of `batch` rows in `order`; as many as there are samples, fewer where memory would suffer."""
     count = min(len(samples[name]) for name in order) if order else 1
     if not batchable:
@@ -212,4 +212,4 @@ def pack(samples: Sequence[int]) -> Dict[str, Any]:
     numbers = array("Q", samples)
     data = np.frombuffer(numbers, dtype=np.uint64).astype("<u8").tobytes() if samples else b""
     return {"encoding": "zlib+base64:<u8", "count": len(samples),
-            "data": base64.b64encode(zlib.compress(data, 6)).decode("ascii")}
+            "data": base64.b64encode(zlib.compress(data, 1)).decode("ascii")}

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple  # noqa: 
 
 import probe  # noqa: E402
 from events import RESULT_PROTOCOL, EventLog, write_result  # noqa: E402
-from job import JobError, TrialJob, read_job, trial_job  # noqa: E402
+from job import JobError, TrialJob, parse_job, read_job, trial_job  # noqa: E402
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -32,7 +32,9 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(
         prog="run.py", description="Runs one job of Infermatrix: a trial, a conversion or an export.", epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--job", required=True, metavar="FILE", help="the job, as JSON")
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--job", metavar="FILE", help="the job, as JSON")
+    given.add_argument("--job-json", metavar="JSON", help="the job itself: spares a container the copying of a file")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the result goes; created if missing")
     options = parser.parse_args(arguments)
     os.makedirs(options.out, exist_ok=True)
@@ -43,7 +45,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     if why_not:
         result["null_reasons"]["phases.start_ms"] = why_not
     try:
-        raw = read_job(options.job)
+        raw = read_job(options.job) if options.job_json is None else parse_job(options.job_json, "--job-json")
         result.update(trial=str(raw.get("trial", "")), task=raw["task"])
         job = trial_job(raw) if raw["task"] == "trial" else None
     except JobError as error:
@@ -83,7 +85,7 @@ def _trial(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog, be
             trial.run(import_began, prober)
         except Terminated:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            result["failure"] = {"phase": "measure", "kind": "error", "message": "stopped by SIGTERM"}
+            result["failure"] = {"phase": events.phase, "kind": "error", "message": "stopped by SIGTERM"}
             trial.save()
             return EXIT_TERMINATED
         events.emit("verify", note="done: " + statuses(result["cells"]))
@@ -113,7 +115,7 @@ def _other(raw: Mapping[str, Any], result: Dict[str, Any], out: str, events: Eve
             else:
                 result[name] = value
     except Terminated:
-        result["failure"] = {"phase": "convert", "kind": "error", "message": "stopped by SIGTERM"}
+        result["failure"] = {"phase": events.phase, "kind": "error", "message": "stopped by SIGTERM"}
         write_result(out, result)
         return EXIT_TERMINATED
     except Exception as error:

@@ -13,7 +13,6 @@ import time
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
-
 import probe
 from adapters.base import Adapter, Evidence, Fallback, Params
 from cell import Bench, not_run, run_cell
@@ -99,15 +98,14 @@ class Trial:
         try:
             for cell in job.cells:
                 self.result["cells"].append(self._cell(bench, cell))
-                if cell is not job.cells[-1]:
-                    self.save()
+                self.save()
         except Fallback as error:
             raise Broken("verify", error) from None
 
     def _compile(self, adapter: Adapter, samples: Dict[str, np.ndarray], params: Params) -> None:
         try:
             smallest = params.batches[0] if params.batches else self._job.fixed_batch
-            example = build_batches(samples, self._job.input_order, smallest, self._job.batchable).feeds[0]
+            example = build_batches(samples, self._job.input_order, smallest, batchable=self._job.batchable).feeds[0]
             began = time.perf_counter()
             separate = adapter.compile(example)
             adapter.synchronize()

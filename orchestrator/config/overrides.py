@@ -120,7 +120,8 @@ def _target(key: str, where: str) -> tuple[DocPath, Mapping[str, Any]]:
         if isinstance(node.get("additionalProperties"), dict) and inner:
             return (head, inner), node["additionalProperties"]
     known_keys = settable()
-    inner_keys = [k.partition(".")[2] for k in known_keys if k.startswith((f"{head}.",) if dot else tuple(f"{n}." for n in _NESTED))]
+    heads = (head,) if dot else _NESTED
+    inner_keys = [k.partition(".")[2] for k in known_keys if k.startswith(tuple(f"{h}." for h in heads))]
     near = did_you_mean(inner, inner_keys) if dot and inner_keys else did_you_mean(key, [*known_keys, *inner_keys])
     raise ConfigError(f"{where}: there is no `{key}` to set{near}", hint=f"Known: {listed(known_keys)}.")
 

@@ -8,6 +8,10 @@ The rule, and why (the figures are from `benchmarks/decision_power.py`):
   bootstrap interval of its median (`statistics.py`). A percentile bootstrap of five pairs alone would call a winner in
   1 of 16 comparisons of a backend with itself, whatever level was asked for; the t-interval alone lets one wild trial
   that happens to agree in sign pass.
+* A round whose ratio is more than WILD times off the median over rounds, while the others agree within CALM times, is
+  left out, one round in four at most: one of its trials was in another state or beside foreign load, unnoticed by the
+  probes. (Trials in one state scatter by a few percent, states differ by 1.8 times.) With such rounds in, hardly
+  anything would be found where they occur; without the second condition, honest noise would be trimmed away.
 * Holm's correction over all comparisons keeps the probability of even one false winner in the matrix below FAMILY_ALPHA.
 * Faster means faster by more than the minimum effect with that confidence: the interval's near end must lie beyond it.
   An interval that merely excludes 1 would turn a real but meaningless 0.5 % into a winner once trials are many.
@@ -32,6 +36,9 @@ from orchestrator.merge.variance import steadied
 FAMILY_ALPHA = 0.02
 MINIMUM_EFFECT = 0.02
 MIN_PAIRS = 3
+WILD = 1.3
+CALM = 1.09
+WILD_PART = 4  # at most one round in so many is left out
 
 Floats = npt.NDArray[np.float64]
 
@@ -77,6 +84,7 @@ class _Pairing:
     b: Series
     state: str | None
     logs: tuple[float, ...]
+    wild: int = 0  # rounds left out
 
 
 def compare(
@@ -129,7 +137,21 @@ def _pair(a: Series, b: Series, reference_states: frozenset[str]) -> _Pairing:
         rank = (state in reference_states and len(logs) >= MIN_PAIRS, len(logs))
         if logs and (best is None or rank > best[0]):
             best = (rank, state, logs)
-    return _Pairing(a=a, b=b, state=best[1] if best else None, logs=best[2] if best else ())
+    if best is None:
+        return _Pairing(a=a, b=b, state=None, logs=())
+    kept = _without_wild(best[2])
+    return _Pairing(a=a, b=b, state=best[1], logs=kept, wild=len(best[2]) - len(kept))
+
+
+def _without_wild(logs: tuple[float, ...]) -> tuple[float, ...]:
+    """Without the rounds that stand apart from all others; in their order."""
+    middle = median(logs)
+    order = sorted(range(len(logs)), key=lambda i: abs(logs[i] - middle))
+    for out in range(len(logs) // WILD_PART, 0, -1):
+        kept = [logs[i] for i in order[:-out]]
+        if abs(logs[order[-out]] - middle) > math.log(WILD) and max(kept) - min(kept) < math.log(CALM):
+            return tuple(logs[i] for i in sorted(order[:-out]))
+    return logs
 
 
 def _freedom(groups: Any) -> float:
@@ -166,9 +188,12 @@ def _judge(pairing: _Pairing, interval: tuple[float, float] | None, minimum_effe
     faster = None
     if ends is not None:
         faster = b if ends[0] > 1 + minimum_effect else a if ends[1] < 1 / (1 + minimum_effect) else None
+    why = _why(ends, count, faster, minimum_effect)
+    if pairing.wild:
+        why += f"; {pairing.wild} of {count + pairing.wild} rounds left out, far off all others"
     return Comparison(
         group=dict(pairing.a.group), a=a, b=b, ratio=ratio, interval=ends, pairs=count, state=pairing.state,
-        decided=faster is not None, faster=faster, why=_why(ends, count, faster, minimum_effect),
+        decided=faster is not None, faster=faster, why=why,
     )
 
 

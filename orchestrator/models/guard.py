@@ -17,6 +17,8 @@ _POLL_S = 0.02
 _TAIL = 2000
 _MEMORY_SHARE = 0.8
 _MEMORY_EVERY_S = 0.2
+# numpy's BLAS: one thread gives the same bits on every machine, and is four times faster where other work shares the cores.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ def run_module(module: str, arguments: list[str], *, deadline_s: float, memory_b
     """Runs `python -m module` with this interpreter and this package, wherever it was started from."""
     root = str(Path(orchestrator.__file__).resolve().parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", **_ONE_THREAD}
     with log.open("wb") as stderr:
         child = subprocess.Popen([sys.executable, "-m", module, *arguments], stdin=subprocess.DEVNULL,
                                  stdout=subprocess.DEVNULL, stderr=stderr, env=environment)

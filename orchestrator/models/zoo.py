@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import ModelError, ResultError
-from orchestrator.model import Ending, Outcome, PreparedModel, ReadyEnv, digest
+from orchestrator.model import Ending, Outcome, PreparedModel, digest
 from orchestrator.models.accept import accept_export
 from orchestrator.models.store import hashes_of, load_prepared, new_folder, write_manifest
 
@@ -44,11 +44,24 @@ ZOO: Mapping[str, ZooModel] = {model.name: model for model in (
 )}
 
 
-def prepare_zoo(names: Sequence[str], *, env: ReadyEnv, run_job: RunJob, seed: int, exporter_digest: str,
+ZOO_FORMATS = ("onnx", "pt2")  # what the exporter writes of every model
+
+
+def is_cached(name: str, *, env_digest: str, seed: int, exporter_digest: str, cache_dir: Path) -> bool:
+    """Whether the model can be had without its environment."""
+    return _cached(cache_dir / _key(name, env_digest, seed, exporter_digest)) is not None
+
+
+def _key(name: str, env_digest: str, seed: int, exporter_digest: str) -> str:
+    return digest({"model": name, "seed": seed, "env": env_digest, "exporter": exporter_digest, "code": _CODE_VERSION})[:32]
+
+
+def prepare_zoo(names: Sequence[str], *, env_digest: str, run_job: RunJob, seed: int, exporter_digest: str,
                 cache_dir: Path, progress: Callable[[str], None] | None = None) -> tuple[PreparedModel, ...]:
     """The built-in models `names`, exported where the cache does not have them yet.
 
-    `exporter_digest` stands for the exporter's source: another one exports again.
+    `env_digest` stands for the packages that the exporter's environment asks for, `exporter_digest` for its source:
+    another one exports again.
 
     Raises:
         ModelError: an unknown name, an export that failed, or one whose files cannot be trusted.
@@ -61,8 +74,7 @@ def prepare_zoo(names: Sequence[str], *, env: ReadyEnv, run_job: RunJob, seed: i
     tell = progress or (lambda _text: None)
     prepared = []
     for name in names:
-        key = digest({"model": name, "seed": seed, "env": env.digest, "exporter": exporter_digest,
-                      "code": _CODE_VERSION})[:32]
+        key = _key(name, env_digest, seed, exporter_digest)
         found = _cached(cache_dir / key)
         if found is None:
             tell(f"exporting {name}")

@@ -50,7 +50,7 @@ class CellView:
     @property
     def has_figures(self) -> bool:
         """Whether its figures may be shown in the grid: never for a wrong answer or a fallback."""
-        return self.status.family in (Family.GOOD, Family.SHAKY)
+        return self.is_ok or (self.status.family is Family.SHAKY and self.value(LATENCY) is not None)
 
     @property
     def is_best(self) -> bool:
@@ -113,7 +113,7 @@ class CellView:
             return Shown(text="–", why=self.why_null(path))
         ends = self.interval(path)
         if ends is None:
-            return Shown(text=quantity(value, unit, scale))
+            return Shown(text=quantity(value, unit, scale), note=self._why_no_interval(path))
         chosen = scale or time_scale([value])
         factor = chosen.factor if unit is Unit.MS else 1.0
         text, interval = with_interval(value * factor, ends[0] * factor, ends[1] * factor)
@@ -133,6 +133,11 @@ class CellView:
         first = self.value("first_inference_ms")
         return Shown(text=quantity(load, Unit.MS),
                      note=None if first is None else f"first inference {quantity(first, Unit.MS)}")
+
+    def _why_no_interval(self, path: str) -> str | None:
+        key = {LATENCY: "metrics.latency_ms.ci95", "throughput_ips": "metrics.throughput_ci95"}.get(path)
+        reason = part(self.raw, "null_reasons").get(key) if key else None
+        return f"no interval: {one_line(reason)}" if reason else None
 
     @property
     def load_ms(self) -> float | None:
@@ -158,13 +163,9 @@ def metric_value(cell: CellView, metric: Metric) -> Shown:
 
 
 def fidelity_items(cell: CellView) -> list[tuple[str, str]]:
-    """(name, value) of every fidelity figure there is."""
-    out = []
-    for key, value in part(cell.raw, "fidelity").items():
-        number = finite(value)
-        shown = one_line(value, 120) if number is None else _digits(number)
-        out.append((one_line(key, 40).replace("_", " "), shown if value is not None else "–"))
-    return out
+    """(name, value) of every fidelity figure there is; where the reference came from stands with the model."""
+    return [(one_line(key, 40).replace("_", " "), _digits(value)) for key, value in part(cell.raw, "fidelity").items()
+            if key != "reference_source" and value not in (None, {})]
 
 
 def part(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -178,7 +179,12 @@ def items(found: object) -> Sequence[Any]:
     return found if isinstance(found, (list, tuple)) else ()
 
 
-def _digits(number: float) -> str:
+def _digits(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{one_line(key, 40).replace('_', ' ')} {_digits(inner)}" for key, inner in value.items())
+    number = finite(value)
+    if number is None:
+        return one_line(value, 120)
     if number == int(number) and abs(number) < 1e9:
         return f"{int(number):,}"
     return f"{number:.7g}" if 0.9 < number < 1 else f"{number:.3g}"

@@ -25,11 +25,11 @@ from orchestrator.report.metrics import COLD_START, LATENCY, METRICS, VIEW_TITLE
 from orchestrator.report.plots import cold_start, interval_plot, plot_data
 from orchestrator.report.status import StatusText, status_text
 from orchestrator.report.text import compact, one_line, tail
-from orchestrator.report.units import finite, plain
+from orchestrator.report.units import finite
 from orchestrator.report.view import ReportView, build_view, neighbours
 
 _HERE = Path(__file__).parent
-_LOG_BUDGET = 150_000  # characters of log in the whole page: a thousand failed cells must not make it 4 MB
+_LOG_BUDGET = 60_000  # characters of log in the whole page: a thousand failed cells must not make it 4 MB
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:µs|ms|s|MB|CI)\b|%)")
 _LOG_LIMITS = (300, 4_000)
 
@@ -49,13 +49,14 @@ def render_html(matrix: Mapping[str, Any]) -> str:
         title=one_line(part(matrix, "run").get("name"), 120) or "Infermatrix",
         policy=_policy(css, js),
         # Both are ours, not a container's; everything else goes through autoescape.
-        css=Markup(css), js=Markup(js),  # noqa: S704
+        css=Markup(css), js=Markup(js),
         view=view, views=list(View), view_titles=VIEW_TITLES, latency=LATENCY,
         headline=headline(view), warnings=warnings_of(view), excluded=excluded_table(view),
         conditions=condition_tables(view), statuses=_legend(view),
         rows_batched=any(cell.batches_by_rows for cell in view.cells),
         plots=plots, data={anchor: plot_data(found) for anchor, found in plots.items()},
-        metrics=METRICS, phases={path for path, _ in COLD_START}, metric_value=metric_value, cold_start=cold_start, fidelity=fidelity_items,
+        metrics=METRICS, phases={path for path, _ in COLD_START},
+        metric_value=metric_value, cold_start=cold_start, fidelity=fidelity_items,
         neighbours=neighbours, evidence=_evidence, trials=_trials, measured_as=_measured_as, settings=settings_text,
         log=_Logs(view), version=one_line(part(matrix, "run").get("infermatrix_version"), 40),
     )
@@ -108,8 +109,8 @@ def _evidence(cell: CellView) -> list[tuple[str, str]]:
 def _trials(cell: CellView) -> tuple[str, list[tuple[str, str]]]:
     """("3 of 3 valid", [(trial, why it does not count)])."""
     trials = part(cell.raw, "trials")
-    invalid = [(one_line(i.get("trial"), 60), one_line(i.get("reason"), 300)) for i in items(trials.get("invalid"))
-               if isinstance(i, Mapping)]
+    invalid = [(f"trial {one_line(i.get('trial'), 60)}" + (f", attempt {one_line(i['attempt'], 20)}" if i.get("attempt") else ""),
+                one_line(i.get("reason"), 300)) for i in items(trials.get("invalid")) if isinstance(i, Mapping)]
     asked, valid = (one_line(trials.get(key), 20) or "–" for key in ("asked", "valid"))
     left_out = f", {len(invalid)} left out" if invalid else ""
     return f"{valid} valid of {asked} asked for{left_out}", invalid
@@ -131,8 +132,8 @@ def _measured_as(cell: CellView) -> list[tuple[str, str]]:
 
 
 def _short(value: Any) -> str:
-    """A number with three digits, a list of words as words."""
+    """A number with two digits, a list of words as words."""
     number = finite(value)
     if number is not None:
-        return plain(number) if number != int(number) else f"{number:.0f}"
+        return f"{number:.2g}" if number != int(number) else f"{number:.0f}"
     return one_line(", ".join(map(compact, value)), 400) if isinstance(value, list) else compact(value)

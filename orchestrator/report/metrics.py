@@ -49,7 +49,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(path="latency_ms.p99", title="Latency, p99", unit=Unit.MS),
     Metric(path="latency_ms.p99_9", title="Latency, p99.9", unit=Unit.MS),
     Metric(path="throughput_ips", title="Throughput", unit=Unit.PER_SECOND),
-    Metric(path="cpu_utilization", title="CPU utilisation", unit=Unit.FRACTION),
+    Metric(path="cpu_utilization", title="CPU use (of one core)", unit=Unit.FRACTION),
     Metric(path="cpu_time_s_per_inference", title="CPU time per inference", unit=Unit.SECONDS),
     Metric(path="threads_seen", title="Threads seen", unit=Unit.COUNT),
     Metric(path="nr_throttled", title="Times throttled", unit=Unit.COUNT),

@@ -76,10 +76,7 @@ def interval_plot(column: Column, view: View) -> Plot:
     first, last = (min(low, ticks[0]), max(high, ticks[-1])) if log else (0.0, max(high, ticks[-1]))
 
     def place(value: float) -> float:
-        if log:
-            share = math.log(max(value, first) / first) / math.log(last / first)
-        else:
-            share = max(value, 0.0) / last
+        share = math.log(max(value, first) / first) / math.log(last / first) if log else max(value, 0.0) / last
         return round(_LEFT + share * (_RIGHT - _LEFT), 1)
 
     marks = []

@@ -68,7 +68,8 @@
       const details = link && document.getElementById(link.getAttribute("href").slice(1));
       if (details instanceof HTMLDetailsElement) {
         details.open = true;
-        details.querySelector("summary").focus({ preventScroll: true });
+        // Following the link takes the focus away again, after this handler.
+        setTimeout(() => details.querySelector("summary").focus({ preventScroll: true }));
       }
     });
     addEventListener("hashchange", reveal);

@@ -27,7 +27,7 @@ def clean(value: object) -> str:
 def one_line(value: object, limit: int = 300) -> str:
     """`clean` on one line of at most `limit` characters; a cut is shown by an ellipsis."""
     text = _SPACES.sub(" ", clean(value)).strip()
-    return text if len(text) <= limit else text[: max(1, limit - 1)].rstrip() + "…"
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
 def tail(value: object, limit: int) -> str:

@@ -136,7 +136,8 @@ def _numeric(text: str) -> tuple[int, int, str]:
 
 def neighbours(cell: CellView, column: Column) -> tuple[list[str], list[str]]:
     """(labels tied with it, labels that it was merely not told apart from) in its column."""
-    tied, unclear = [], []
+    tied: list[str] = []
+    unclear: list[str] = []
     for other in column.cells:
         if other.id in cell.tied_with and other.is_ok:
             pair = next((p for p in column.pairs if {p.a.anchor, p.b.anchor} == {cell.anchor, other.anchor}), None)

@@ -63,11 +63,15 @@ def _encoder(bert: Any) -> Any:
             self.bert = bert
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            # Written out for sentences of one kind and length: the library's own code expands indices to the batch and
+            # looks them up, which is the same numbers through operators that several importers lack.
             embeddings = self.bert.embeddings
-            mask = attention_mask.to(embeddings.word_embeddings.weight.dtype)
+            tokens = embeddings.word_embeddings(input_ids) + embeddings.token_type_embeddings.weight[0]
+            embedded = embeddings.LayerNorm(tokens + embeddings.position_embeddings.weight[:LENGTH])
+            mask = attention_mask.to(embedded.dtype)
             # The additive form is given ready-made: what the library's own mask code exports, half of the importers refuse.
             additive = (1.0 - mask[:, None, None, :]) * -10000.0
-            hidden = self.bert.encoder(embeddings(input_ids=input_ids), attention_mask=additive).last_hidden_state
+            hidden = self.bert.encoder(embedded, attention_mask=additive).last_hidden_state
             weights = mask[:, :, None]
             pooled = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
             return pooled / torch.sqrt((pooled * pooled).sum(dim=1, keepdim=True))

@@ -202,7 +202,8 @@ def test_models_and_backends_are_needed(registry: Registry, text: str) -> None:
 
 
 def test_text_that_looks_like_a_number_or_a_switch_stays_text(registry: Registry) -> None:
-    config = read("name: 3.10\nmodels: [spam]\nbackends: [{label: on, backend: alpha, settings: {tag: 1.10}, version: 2.0}]\n", registry)
+    row = "{label: on, backend: alpha, settings: {tag: 1.10}, version: 2.0}"
+    config = read(f"name: 3.10\nmodels: [spam]\nbackends: [{row}]\n", registry)
     entry = config.backends[0].entry
     assert (config.name, entry.label, entry.version, entry.settings["tag"]) == ("3.10", "on", "2.0", "1.10")
 

@@ -89,7 +89,11 @@ def test_filters_of_one_axis_add_up() -> None:
 
 @pytest.mark.parametrize(
     ("option", "sentence"),
-    [("bakend=x", "unknown axis `bakend`; did you mean `backend`?"), ("backend", "must be a name"), ("backend=", "must be a name")],
+    [
+        ("bakend=x", "unknown axis `bakend`; did you mean `backend`?"),
+        ("backend", "must be a name"),
+        ("backend=", "must be a name"),
+    ],
 )
 def test_a_mistake_in_a_filter_is_told(option: str, sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -35,7 +35,8 @@ def test_a_quota_of_less_than_two_cores_leaves_one(tmp_path: Path, files: dict[s
 
 
 @pytest.mark.parametrize(
-    "files", [{"cpu.max": "max 100000\n"}, {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, {"cpu.max": "?"}]
+    "files",
+    [{"cpu.max": "max 100000\n"}, {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, {"cpu.max": "?"}],
 )
 def test_no_quota_leaves_all_cores(tmp_path: Path, files: dict[str, str]) -> None:
     assert len(detect_machine(cgroup_root=put(tmp_path, files)).cpus) == CORES

@@ -78,6 +78,15 @@ def test_one_wild_trial_that_disagrees_keeps_two_cells_tied() -> None:
     assert not one.decided
 
 
+def test_what_all_others_show_does_not_outvote_a_trial_that_disagrees() -> None:
+    rng = np.random.default_rng(4)
+    calm = [series(f"c{i}", np.exp(rng.normal(0, 0.01, 5)).tolist(), group=(("model", f"m{i // 4}"),)) for i in range(40)]
+    agree, disagree = [1.16, 1.15, 1.15, 1.15, 1.15], [1.17, 1.17, 1.17, 1.17, 0.98]  # of the same mean
+    for trials, decided in ((agree, True), (disagree, False)):
+        found = compare([*calm, series("a", trials), series("b", [1.0] * 5)])
+        assert by_pair(found)[frozenset("ab")].decided is decided
+
+
 def test_best_is_only_who_beat_all_and_ties_name_each_other() -> None:
     quick, twin, slow = [1.0, 1.01, 0.99, 1.0, 1.0], [1.01, 0.99, 1.0, 1.0, 1.01], [2.0, 2.01, 1.99, 2.0, 2.0]
     found = by_pair(compare([series("quick", quick), series("twin", twin), series("slow", slow)]))

@@ -50,6 +50,14 @@ def test_a_retry_that_worked_heals_an_infrastructure_failure_and_not_a_wrong_ans
     assert cell_ending([wrong, retried], invalid=[], valid=1).status is Status.WRONG_ANSWER
 
 
+def test_the_last_attempt_of_a_trial_speaks_for_it() -> None:
+    first, second = make_record(CELL, 0, status="crashed", reason="signal 11"), make_record(CELL, 0, attempt=1)
+    healed = cell_ending([first, second], invalid=[], valid=1)
+    assert (healed.status, healed.warning) == (Status.OK, None)
+    later = make_record(CELL, 0, attempt=2, status="crashed", reason="signal 11")
+    assert cell_ending([first, second, later], invalid=[], valid=1).status is Status.CRASHED
+
+
 def test_good_trials_of_which_none_counts_are_unstable_with_the_commonest_reason() -> None:
     ending = cell_ending(records("ok", "ok", "ok"), invalid=["state changed", "foreign load", "state changed"], valid=0)
     assert ending.status is Status.UNSTABLE

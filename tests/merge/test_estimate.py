@@ -67,6 +67,14 @@ def test_one_state_gives_the_estimate_and_the_others_are_left_out_with_the_reaso
     ]
 
 
+def test_the_usual_state_is_preferred_once_it_has_trials_enough() -> None:
+    other = [make_record(make_cell("beta", batch=4), i) for i in range(5)]
+    for usual, state in ((3, "s1"), (2, "s2")):
+        here = [*ok([2.0] * usual), *[make_record(CELL, 10 + i, 3.6, probes=make_probes(SLOW_NS)) for i in range(4)]]
+        cell = estimate(PLANNED, here, gate_trials([*here, *other]), asked=5).cell
+        assert (cell["state"], cell["trials"]["valid"]) == (state, 3 if state == "s1" else 4)
+
+
 def test_a_cell_seen_only_in_the_unusual_state_is_estimated_there_and_labelled() -> None:
     other = make_cell("beta", batch=4)
     here = [make_record(CELL, i, 3.6, probes=make_probes(SLOW_NS)) for i in range(3)]

@@ -217,7 +217,7 @@ def test_matrices_of_several_runs_stand_side_by_side_and_keep_their_comparisons(
     MATRIX_SCHEMA.validate(found)
     assert [cell["id"] for cell in found["cells"]] == [f"{A.id}@r1", B.id, f"{A.id}@r2", C.id]
     assert [(c["a"], c["b"], c["faster"]) for c in found["comparisons"]] == [(f"{A.id}@r1", B.id, B.id)]
-    assert found["cells"][0]["state"] == "s1@r1"
+    assert found["cells"][0]["state"] == found["comparisons"][0]["state"] == "s1@r1"
     assert {state["id"] for state in found["hosts"][0]["states"]} == {"s1@r1", "s1@r2"}
     assert merge_matrices([one]) == one
 

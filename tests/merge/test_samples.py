@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -42,6 +43,17 @@ def bomb() -> dict[str, Any]:
 def test_samples_that_cannot_be_are_refused(samples: dict[str, Any]) -> None:
     with pytest.raises(ResultError):
         decode_samples(samples)
+
+
+def test_a_bomb_is_refused_without_being_unpacked() -> None:
+    samples = bomb()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ResultError):
+            decode_samples(samples)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(("count", "known"), [

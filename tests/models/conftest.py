@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.models.onnxbuild import Dims, SaveModel
 
+
 @pytest.fixture
 def save_model(tmp_path: Path) -> SaveModel:
     def save(nodes: Sequence[Any], inputs: Sequence[tuple[str, int, Dims]],

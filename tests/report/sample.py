@@ -57,8 +57,8 @@ def sample_matrix(*, labels: tuple[str, ...] = LABELS, models: dict[str, float] 
             "memory_mb": 8192, "kernel": "6.1.0", "os": "Debian 12", "engine": "Docker 20.10.24",
             "limits": {"cpus": [0, 1], "memory_mb": 2048, "pids": 4096},
             "states": [
-                {"id": "fast", "trials": 88, "probes": {"compute_ms": 5.1, "memory_gbps": 9.8, "core_to_core_ns": 66.0}},
-                {"id": "slow", "trials": 8, "probes": {"compute_ms": 5.2, "memory_gbps": 9.6, "core_to_core_ns": 351.0}},
+                {"id": "fast", "trials": 88, "compute_ms": 5.1, "memory_gbps": 9.8, "core_to_core_ns": 66.0, "reference": True},
+                {"id": "slow", "trials": 8, "compute_ms": 5.2, "memory_gbps": 9.6, "core_to_core_ns": 351.0, "reference": False},
             ],
         }],
         "images": [{"name": label, "digest": f"sha256:{index:064x}", "reference": f"infermatrix/{label}:abc{hostile}",
@@ -114,12 +114,14 @@ def _cell(label: str, model: str, base_ms: float, scenario: str, batch: int, rng
             "energy_j_per_inference": None, "install_mb": 210.0, "packages": 14,
         },
         "fidelity": {"max_abs": 1.2e-6, "rel_l2": 2.1e-7, "cosine": 0.9999999, "topk_agreement": 1.0, "nan": 0, "inf": 0,
-                     "checked": 16},
+                     "checked": 16, "mismatch_fraction": 0.0, "verdict": "within tolerance", "tolerance": {"rel_l2": 0.02},
+                     "reference_source": "torch float64"},
         "evidence": {"device": "cpu", "executed_on": [f"{label} CPU{hostile}"], "fallback": None,
                      "batching": "rows" if label == "ncnn" else "native", "detail": {"nodes": 122}},
         "best": False, "tied_with": [],
         "null_reasons": {
-            "metrics.latency_ms.p95": "51 samples per trial; 130 needed", "metrics.latency_ms.p99": "51 samples per trial; 662 needed",
+            "metrics.latency_ms.p95": "51 samples per trial; 130 needed",
+            "metrics.latency_ms.p99": "51 samples per trial; 662 needed",
             "metrics.latency_ms.p99_9": "51 samples per trial; 6,636 needed",
             "metrics.compile_ms": f"the backend compiles while it loads{hostile}",
             "metrics.convert_ms": "it reads the ONNX file", "metrics.energy_j_per_inference": "no RAPL on this machine",
@@ -128,7 +130,7 @@ def _cell(label: str, model: str, base_ms: float, scenario: str, batch: int, rng
     if label == "openvino" and batch == 8:
         cell["state"] = "slow"
         cell["trials"] = {"asked": 3, "valid": 3, "invalid": [
-            {"trial": "t-4", "reason": f"core-to-core round trip 351 ns at its end, 66 ns at its start{hostile}"}]}
+            {"trial": 2, "attempt": 0, "reason": f"core-to-core round trip 351 ns at its end, 66 ns at its start{hostile}"}]}
     failure = FAILURES.get((label, model, batch))
     if failure is not None:
         status, reason, phase, log = failure
@@ -138,20 +140,22 @@ def _cell(label: str, model: str, base_ms: float, scenario: str, batch: int, rng
 
 def _fail(cell: dict[str, Any], failure: tuple[str, str, str, str]) -> None:
     cell["status"], cell["reason"], cell["phase"], cell["log_tail"] = failure
-    if cell["status"] in ("wrong_answer", "fallback", "unstable"):
-        cell["fidelity"]["rel_l2"] = 0.41 if cell["status"] == "wrong_answer" else 2.1e-7
-        return
-    cell["trials"] = {"asked": 3, "valid": 0, "invalid": [{"trial": "t-1", "reason": cell["reason"]}]}
-    cell["metrics"] = {key: None for key in cell["metrics"]}
+    ran = cell["status"] in ("wrong_answer", "fallback", "unstable")
+    cell["metrics"] = dict.fromkeys(cell["metrics"])
     cell["metrics"]["latency_ms"] = dict.fromkeys(("min", "mean", "p50", "p90", "p95", "p99", "p99_9", "ci95"))
+    cell["null_reasons"] = {"metrics": f"{cell['status']}: {cell['reason']}"}
+    if cell["status"] == "wrong_answer":
+        cell["fidelity"].update(rel_l2=0.41, mismatch_fraction=0.77, verdict="wrong")
+    if ran:
+        return
+    cell["trials"] = {"asked": 3, "valid": 0, "invalid": [{"trial": 0, "attempt": 1, "reason": cell["reason"]}]}
     cell["fidelity"], cell["evidence"], cell["backend_version"], cell["state"] = None, None, None, None
     cell["stability"] = {"verdict": None, "ci_relative_width": None, "drift": None, "autocorrelation": None,
                          "null_reasons": {"verdict": "no valid trial"}}
-    cell["null_reasons"] = {"metrics": f"no valid trial: {cell['reason']}"}
 
 
 def _compare(cells: list[dict[str, Any]], model: str, scenario: str, batch: int) -> list[dict[str, Any]]:
-    """As the merge does it: all pairs that were measured, the wrong ones among them; flags set on the cells."""
+    """As the merge does it: all pairs that have a figure; flags set on the cells."""
     out = []
     measured = [cell for cell in cells if cell["metrics"]["latency_ms"]["p50"] is not None]
     wins: dict[str, int] = {}
@@ -162,7 +166,7 @@ def _compare(cells: list[dict[str, Any]], model: str, scenario: str, batch: int)
         faster = b["id"] if ends[0] > 1.02 else a["id"] if ends[1] < 1 / 1.02 else None
         if faster is not None:
             wins[faster] = wins.get(faster, 0) + 1
-        elif a["status"] == b["status"] == "ok":
+        else:
             a["tied_with"].append(b["id"])
             b["tied_with"].append(a["id"])
         out.append({
@@ -174,9 +178,9 @@ def _compare(cells: list[dict[str, Any]], model: str, scenario: str, batch: int)
             "the corrected interval of the ratio lies beyond the minimum effect of 2 %",
         })
     for cell in measured:
-        rivals = [c for c in measured if c is not cell and c["status"] == "ok"]
+        rivals = [c for c in measured if c is not cell]
         beats = all(any(o["faster"] == cell["id"] for o in out if {o["a"], o["b"]} == {cell["id"], r["id"]}) for r in rivals)
-        cell["best"] = cell["status"] == "ok" and bool(rivals) and beats
+        cell["best"] = bool(rivals) and beats
     return out
 
 

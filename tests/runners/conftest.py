@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -87,14 +88,14 @@ def write_network(folder: Path) -> None:
     """A network, its inputs and its reference in doubles."""
     generator = np.random.default_rng(0)
     weights = [
-        (generator.standard_normal((a, b)) / np.sqrt(a)).astype(np.float32) for a, b in zip(LAYERS, LAYERS[1:], strict=False)
+        (generator.standard_normal((a, b)) / np.sqrt(a)).astype(np.float32) for a, b in itertools.pairwise(LAYERS)
     ]
     inputs = generator.standard_normal((SAMPLES, LAYERS[0])).astype(np.float32)
     values = inputs.astype(np.float64)
     for number, weight in enumerate(weights):
         values = values @ weight.astype(np.float64)
         values = values if number == len(weights) - 1 else np.maximum(values, 0)
-    np.savez(folder / "model.npz", **{f"w{n}": weight for n, weight in enumerate(weights)})  # type: ignore[arg-type]
+    np.savez(folder / "model.npz", **{f"w{n}": weight for n, weight in enumerate(weights)})
     np.savez(folder / "inputs.npz", x=inputs)
     np.savez(folder / "reference.npz", y=values)
 
@@ -119,16 +120,16 @@ def runner_path() -> Path:
 
 
 @pytest.fixture(params=["oldest", "newest"])
-def other_trial(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trial]:
+def other_trial(request: pytest.FixtureRequest, tmp_path: Path) -> Trial:
     """The runner under the oldest and the newest Python that is there and has (or can get) numpy."""
     found = pythons()
     if not found:
         pytest.skip("no Python 3.8 to 3.13 found on PATH, in PYENV_ROOT or in INFERMATRIX_TEST_PYTHONS")
     minor = min(found) if request.param == "oldest" else max(found)
-    cache = Path(request.config.cache.mkdir("runner-pythons"))  # type: ignore[union-attr]
+    cache = Path(request.config.cache.mkdir("runner-pythons"))
     python = with_numpy(found[minor], cache / f"3.{minor}")
     write_network(tmp_path)
-    yield Trial(tmp_path, python=python)
+    return Trial(tmp_path, python=python)
 
 
 @lru_cache(maxsize=1)
@@ -153,7 +154,8 @@ def pythons() -> dict[int, str]:
 def with_numpy(python: str, venv: Path) -> str:
     """`python` itself if it has numpy, else a virtual environment of it, kept between test runs."""
     for candidate in (python, str(venv / "bin" / "python")):
-        if Path(candidate).exists() and subprocess.run([candidate, "-c", "import numpy"], capture_output=True).returncode == 0:
+        asked = [candidate, "-c", "import numpy"]
+        if Path(candidate).exists() and subprocess.run(asked, capture_output=True, check=False).returncode == 0:
             return candidate
     steps = ([python, "-m", "venv", "--clear", str(venv)],
              [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "numpy"])

@@ -19,9 +19,9 @@ ARRAYS = hnp.array_shapes(min_dims=2, max_dims=3, max_side=7).flatmap(
 )
 
 
-def compare(reference: Any, output: Any, **options: Any) -> dict[str, Any]:
+def compare(reference: Any, output: Any) -> dict[str, Any]:
     comparison = fidelity.Comparison({"y": reference}, ["y"])
-    comparison.add([output], np.arange(len(reference)), options.get("batched", True))
+    comparison.add([output], np.arange(len(reference)), batched=True)
     result: dict[str, Any] = comparison.result()
     return result
 
@@ -65,7 +65,7 @@ def test_rows_are_compared_with_the_samples_they_came_from() -> None:
     reference = np.arange(12.0).reshape(4, 3)
     comparison = fidelity.Comparison({"y": reference}, ["y"])
     rows = np.array([3, 0, 1])
-    comparison.add([reference[rows]], rows, True)
+    comparison.add([reference[rows]], rows, batched=True)
     found = comparison.result()
     assert (found["max_abs"], found["checked"]) == (0, 3)
 
@@ -96,7 +96,7 @@ def test_integers_and_booleans_must_be_equal() -> None:
 def test_the_worst_output_speaks_for_all() -> None:
     good, bad = np.ones((3, 8)), np.arange(24).reshape(3, 8)
     comparison = fidelity.Comparison({"good": good, "bad": bad, "off": good}, ["good", "bad", "off"])
-    comparison.add([good, bad + (bad > 20), good * 1.5], np.arange(3), True)
+    comparison.add([good, bad + (bad > 20), good * 1.5], np.arange(3), batched=True)
     found = comparison.result()
     assert found["rel_l2"] == pytest.approx(0.5)
     assert found["mismatch_fraction"] == pytest.approx(3 / 24)
@@ -126,9 +126,9 @@ def test_complex_outputs_are_compared_as_pairs() -> None:
 
 def test_unbatched_outputs_lack_the_leading_dimension() -> None:
     comparison = fidelity.Comparison({"y": np.arange(6.0).reshape(2, 3)}, ["y"])
-    comparison.add([np.arange(3.0)], np.array([0]), False)
+    comparison.add([np.arange(3.0)], np.array([0]), batched=False)
     assert comparison.result()["max_abs"] == 0
-    comparison.add([np.arange(3.0)[None]], np.array([1]), False)
+    comparison.add([np.arange(3.0)[None]], np.array([1]), batched=False)
     assert "shape [1, 3]" in comparison.result()["problem"]
 
 

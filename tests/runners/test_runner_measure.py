@@ -22,7 +22,7 @@ def rows_of(count: int, width: int = 3) -> dict[str, Any]:
 @given(count=st.integers(1, 20), batch=st.integers(1, 70))
 def test_batch_i_holds_the_rows_from_i_on_modulo_the_samples(count: int, batch: int) -> None:
     samples = rows_of(count)
-    batches = measure.build_batches(samples, ["x", "y"], batch, True)
+    batches = measure.build_batches(samples, ["x", "y"], batch, batchable=True)
     assert len(batches.feeds) == len(batches.rows) == count
     for number, (feeds, rows) in enumerate(zip(batches.feeds, batches.rows, strict=True)):
         assert list(rows) == [(number + i) % count for i in range(batch)]
@@ -36,7 +36,7 @@ def test_batch_i_holds_the_rows_from_i_on_modulo_the_samples(count: int, batch: 
 def test_large_batches_are_windows_of_one_array(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     monkeypatch.setattr(measure, "COPIES_MB", 0.001)
     samples = {"x": np.random.default_rng(0).random((8, width), np.float32)}
-    batches = measure.build_batches(samples, ["x"], 100, True)
+    batches = measure.build_batches(samples, ["x"], 100, batchable=True)
     assert len(batches.feeds) >= 2
     assert batches.resident_mb * 2**20 < 120 * width * 4
     for feeds, rows in zip(batches.feeds, batches.rows, strict=True):
@@ -45,7 +45,7 @@ def test_large_batches_are_windows_of_one_array(monkeypatch: pytest.MonkeyPatch,
 
 def test_a_model_without_a_free_batch_gets_one_sample_of_its_own_shape_at_a_time() -> None:
     samples = {"x": np.zeros((4, 2, 5), np.float16), "scalar": np.arange(4.0)}
-    batches = measure.build_batches(samples, ["x", "scalar"], 2, False)
+    batches = measure.build_batches(samples, ["x", "scalar"], 2, batchable=False)
     assert [feeds["x"].shape for feeds in batches.feeds] == [(2, 5)] * 4
     assert [feeds["scalar"].shape for feeds in batches.feeds] == [()] * 4
     assert [float(feeds["scalar"]) for feeds in batches.feeds] == [0, 1, 2, 3]
@@ -53,12 +53,12 @@ def test_a_model_without_a_free_batch_gets_one_sample_of_its_own_shape_at_a_time
 
 
 def test_a_model_without_inputs_has_one_empty_batch() -> None:
-    assert measure.build_batches({}, [], 1, False).feeds == [{}]
+    assert measure.build_batches({}, [], 1, batchable=False).feeds == [{}]
 
 
 @given(minimum=st.integers(1, 300), maximum=st.integers(1, 1500), guess=st.integers(1, 10**7))
 def test_the_loop_never_runs_more_than_the_maximum(minimum: int, maximum: int, guess: int) -> None:
-    batches = measure.build_batches(rows_of(4), ["x"], 1, True)
+    batches = measure.build_batches(rows_of(4), ["x"], 1, batchable=True)
     capture = measure.Capture([None] * 5)
     limits = measure.Limits(0, minimum, maximum, 10**10)
     loop = measure.timed_loop(lambda feeds: [feeds["x"]], batches, capture, limits, guess)
@@ -67,7 +67,7 @@ def test_the_loop_never_runs_more_than_the_maximum(minimum: int, maximum: int, g
 
 
 def test_the_loop_runs_until_both_time_and_iterations_are_enough() -> None:
-    batches = measure.build_batches(rows_of(4), ["x"], 1, True)
+    batches = measure.build_batches(rows_of(4), ["x"], 1, batchable=True)
     def once(limits: Any) -> Any:
         return measure.timed_loop(lambda feeds: [feeds["x"]], batches, measure.Capture([None] * 5), limits, 1)
 
@@ -78,7 +78,7 @@ def test_the_loop_runs_until_both_time_and_iterations_are_enough() -> None:
 
 
 def test_the_loop_keeps_the_last_output_of_each_batch_it_has_room_for() -> None:
-    batches = measure.build_batches(rows_of(4), ["x"], 1, True)
+    batches = measure.build_batches(rows_of(4), ["x"], 1, batchable=True)
     capture = measure.Capture([None] * 3)  # two kept, one place for the rest
     count = itertools.count()
     measure.timed_loop(lambda feeds: [feeds["x"] + 0, np.array(next(count))], batches, capture, measure.Limits(0, 10, 10, 1), 1)
@@ -91,13 +91,13 @@ def test_the_loop_keeps_the_last_output_of_each_batch_it_has_room_for() -> None:
 
 def test_capture_is_bounded_by_memory_but_holds_two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "CAPTURE_MB", 0.001)
-    batches = measure.build_batches(rows_of(8), ["x"], 1, True)
+    batches = measure.build_batches(rows_of(8), ["x"], 1, batchable=True)
     assert len(measure.capture_for(batches, [np.zeros(10)]).slots) == 9
     assert len(measure.capture_for(batches, [np.zeros(10**6)]).slots) == 3
 
 
 def test_outputs_that_share_memory_are_taken_again_and_copied() -> None:
-    batches = measure.build_batches(rows_of(4), ["x"], 1, True)
+    batches = measure.build_batches(rows_of(4), ["x"], 1, batchable=True)
     buffer = np.zeros((1, 3), np.float32)
 
     def predict(feeds: Any) -> Any:
@@ -113,7 +113,7 @@ def test_outputs_that_share_memory_are_taken_again_and_copied() -> None:
 
 
 def test_outputs_of_one_inference_may_share_memory_with_each_other() -> None:
-    batches = measure.build_batches(rows_of(4), ["x"], 1, True)
+    batches = measure.build_batches(rows_of(4), ["x"], 1, batchable=True)
 
     def predict(feeds: Any) -> Any:
         whole = feeds["x"] * 2
@@ -126,7 +126,7 @@ def test_outputs_of_one_inference_may_share_memory_with_each_other() -> None:
 
 
 def test_warming_up_runs_at_least_twice_and_gives_up_where_measuring_would_take_too_long() -> None:
-    batches = measure.build_batches(rows_of(4), ["x"], 1, True)
+    batches = measure.build_batches(rows_of(4), ["x"], 1, batchable=True)
     assert len(measure.warm_up(lambda feeds: [feeds["x"]], batches, 0.0, 5, 10.0).samples) == 2
     calls = []
     def slow(feeds: Any) -> Any:

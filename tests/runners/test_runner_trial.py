@@ -40,8 +40,8 @@ def test_measures_every_cell_and_says_what_it_did(trial: Any, samples_of: Callab
     assert phases["compile_ms"] is None
     assert "phases.compile_ms" in result["null_reasons"]
     assert 0 < phases["import_ms"] + phases["load_ms"] < phases["total_ms"]
-    assert result["probes"]["start"]["compute_ms"] > 0
-    assert result["probes"]["end"]["compute_ms"] > 0
+    for reading in result["probes"].values():  # on a very busy machine a probe is null, and says so
+        assert reading["compute_ms"] or "compute_ms" in reading["null_reasons"]
 
 
 def test_every_null_has_a_reason(trial: Any) -> None:
@@ -208,6 +208,7 @@ def test_sigterm_keeps_what_is_finished(trial: Any) -> None:
     assert result["complete"] is False
     assert [cell["id"] for cell in result["cells"]] == ["a"]
     assert "SIGTERM" in result["failure"]["message"]
+    assert result["failure"]["phase"] in ("warmup", "measure")
 
 
 def test_an_adapter_deaf_to_sigterm_dies_by_sigkill_and_takes_the_probe_with_it(trial: Any) -> None:

@@ -1,0 +1,101 @@
+"""The matrix on a terminal: a table per model, the answer below it, and where the report lies."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.report.answers import Verdict
+from orchestrator.report.cells import CellView
+from orchestrator.report.conditions import headline, warnings_of
+from orchestrator.report.metrics import View
+from orchestrator.report.status import Family
+from orchestrator.report.text import one_line
+from orchestrator.report.view import Column, ModelView, build_view, neighbours
+
+_REASON = 48  # characters of a reason in a cell: the report has the rest
+_PLAIN_WIDTH = 400  # a file has no width; wide enough that no table is cut
+_STYLES = {Family.GOOD: "", Family.WRONG: "magenta", Family.FAILED: "red", Family.LACKING: "dim",
+           Family.SHAKY: "yellow", Family.HOST: "blue"}
+_VERDICTS = {Verdict.DECIDED: "bold green", Verdict.TIED: "bold", Verdict.UNDECIDED: "bold yellow",
+             Verdict.ALONE: "bold", Verdict.NONE: "bold red"}
+
+
+def print_matrix(matrix: Mapping[str, Any], *, report: Path | None = None, stream: TextIO | None = None) -> None:
+    """Prints to `stream` (default: standard output): coloured on a terminal, plain text elsewhere."""
+    stream = sys.stdout if stream is None else stream
+    if stream.isatty():
+        _print(Console(file=stream, highlight=False, markup=False, emoji=False), matrix, report, box.SIMPLE_HEAD)
+        return
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=_PLAIN_WIDTH, color_system=None, force_terminal=False, highlight=False,
+                      markup=False, emoji=False, legacy_windows=False)
+    _print(console, matrix, report, box.ASCII)
+    lines = (line.rstrip() for line in buffer.getvalue().splitlines())
+    text = "\n".join(lines) + "\n"
+    # A log file may be in an encoding without µ or ×; losing the whole matrix for it would be worse than a "?".
+    stream.write(text.encode(stream.encoding or "utf-8", errors="replace").decode(stream.encoding or "utf-8"))
+    stream.flush()
+
+
+def _print(console: Console, matrix: Mapping[str, Any], report: Path | None, style: box.Box) -> None:
+    view = build_view(matrix)
+    for model in view.models:
+        console.print(Text(model.name, style="bold"))
+        console.print(_table(model, style))
+        for column in model.columns:
+            answer = column.answer
+            console.print(Text.assemble(f"  {column.title}: ", (answer.headline, _VERDICTS[answer.verdict]), answer.rest),
+                          soft_wrap=True)
+        console.print()
+    if any(cell.batches_by_rows for cell in view.cells):
+        console.print(Text("† the backend has no batch dimension here: the rows of a batch ran one by one", style="dim"))
+    for warning in warnings_of(view):
+        console.print(Text(f"! {warning}", style="yellow"), soft_wrap=True)
+    for term, text in headline(view)[:1]:
+        console.print(Text(f"{term}: {text}"), soft_wrap=True)
+    if report is not None:
+        console.print(Text(f"Report: {report}", style="bold"), soft_wrap=True)
+
+
+def _table(model: ModelView, style: box.Box) -> Table:
+    table = Table(box=style, show_lines=False, pad_edge=False)
+    table.add_column("backend", no_wrap=True)
+    for column in model.columns:
+        table.add_column(Text(column.title), overflow="fold")
+    for row in model.rows:
+        slots = (Text("\n").join(_cell(cell, column) for cell in slot) if slot else Text("not planned", style="dim")
+                 for slot, column in zip(row.slots, model.columns, strict=True))
+        table.add_row(Text(row.label), *slots)
+    return table
+
+
+def _cell(cell: CellView, column: Column) -> Text:
+    text = Text()
+    if cell.has_figures:
+        shown = cell.in_view(View.LATENCY, column.scale)
+        text.append(f"★ {shown.text}" if cell.is_best else shown.text, style="bold green" if cell.is_best else "bold")
+        if shown.interval:
+            text.append(f" ({shown.interval})", style="dim")
+        if shown.why:
+            text.append(f" {one_line(shown.why, _REASON)}", style="dim")
+        tied, unclear = neighbours(cell, column)
+        for sign, names in (("=", tied), ("?", unclear)):
+            if names:
+                text.append(f" {sign} {', '.join(names)}", style="dim")
+        if cell.is_ok and cell.verdict not in (None, "stable"):
+            text.append(f" {cell.verdict}", style="yellow")
+        if cell.batches_by_rows:
+            text.append(" †")
+    if not cell.is_ok:
+        text.append((" " if text else "") + cell.status.title, style=_STYLES[cell.status.family])
+        text.append(f": {one_line(cell.reason, _REASON)}", style="dim")
+    return text
