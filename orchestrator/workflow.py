@@ -122,7 +122,8 @@ def _isolation(work: Work) -> Iterator[tuple[Isolation, docker.DockerClient | No
         isolation = LocalIsolation(kind, RUNNERS / "run.py", in_venvs())
     else:
         labels = {cell.label for cell in work.plan.cells}
-        isolation = LocalIsolation(kind, RUNNERS / "run.py", in_interpreters({label: config.interpreter(label) for label in labels}))
+        pythons = {label: config.interpreter(label) for label in labels}
+        isolation = LocalIsolation(kind, RUNNERS / "run.py", in_interpreters(pythons))
     try:
         yield isolation, client
     finally:

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import os
 import platform
+import sys
 import time
 from importlib import metadata
 from typing import Any, Dict, Mapping
@@ -30,7 +31,7 @@ def run(job: Mapping[str, Any], out_dir: str, events: Any) -> Dict[str, Any]:
         raise RuntimeError("the converter named {} and did not write it".format(file))
     return {
         "phases": {"import_ms": (imported - began) * 1e3, "convert_ms": (converted - imported) * 1e3},
-        "artifact": {"format": os.path.splitext(file)[1][1:], "file": file, "bytes": _size(folder)},
+        "artifact": {"format": _format(module, file), "file": file, "bytes": _size(folder)},
         "versions": _versions(),
     }
 
@@ -42,8 +43,15 @@ def _adapter_module(job: Mapping[str, Any]) -> Any:
     if spec is None or spec.loader is None:
         raise ImportError("{} is no Python module".format(job["adapter_file"]))
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     spec.loader.exec_module(module)
     return module
+
+
+def _format(module: Any, file: str) -> str:
+    """The adapter's own word for what ends like this, else the ending."""
+    ending = os.path.splitext(file)[1]
+    return str(getattr(module, "ARTIFACT_FORMATS", {}).get(ending, ending[1:]))
 
 
 def _params(job: Mapping[str, Any]) -> ConvertParams:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import sys
 import time
 import warnings
@@ -13,9 +14,29 @@ import numpy as np
 from zoo.source import SAMPLES, Source
 
 OPSET = 17  # the newest that every importer in this project reads
+ARTIFACT_FOLDER = "artifact"
 BATCH_NAME = "batch"
 ALIKE = 1e-3  # outputs that vary less than this (relative, across samples) cannot tell a right answer from a wrong one
 TOLERANCE = {"rel_l2": 1e-3, "cosine": 0.999}
+
+
+def run(job: Mapping[str, Any], out_dir: str, events: Any) -> Dict[str, Any]:
+    """The export job: what the result gets. Raises for an unknown name or a model that fails its own checks."""
+    name, seed = str(job["model"]["name"]), int(job.get("seed", 0))
+    folder = os.path.join(out_dir, ARTIFACT_FOLDER)
+    began = time.perf_counter()
+    import torch
+
+    imported = time.perf_counter()
+    events.emit("convert", note="exporting {}".format(name))
+    about = export(name, seed, folder)
+    done = time.perf_counter()
+    written = sum(os.path.getsize(os.path.join(folder, file)) for file in os.listdir(folder))
+    return {
+        "phases": {"import_ms": (imported - began) * 1e3, "convert_ms": (done - imported) * 1e3},
+        "artifact": {"format": "onnx", "file": about["formats"]["onnx"], "bytes": written},
+        "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
 
 
 def build(name: str, seed: int) -> Source:
@@ -44,14 +65,6 @@ def export(name: str, seed: int, folder: str) -> Dict[str, Any]:
         json.dump(about, file, indent=1, sort_keys=True)
         file.write("\n")
     return about
-
-
-def run(job: Mapping[str, Any], out_dir: str, events: Any) -> Dict[str, Any]:
-    """The export job: writes below `out_dir`/artifact; returns what the result gets."""
-    began = time.perf_counter()
-    events.emit("convert", note="exporting {}".format(job["model"]["name"]))
-    export(str(job["model"]["name"]), int(job.get("seed", 0)), os.path.join(out_dir, "artifact"))
-    return {"phases": {"export_ms": (time.perf_counter() - began) * 1e3}}
 
 
 def reference_of(source: Source) -> np.ndarray:

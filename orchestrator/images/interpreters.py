@@ -27,7 +27,9 @@ _WHO = "import json, platform, sys, venv; print(json.dumps(['%d.%d' % sys.versio
 
 # Runs in the interpreter that is asked; Python 3.8, standard library. Prints one JSON object after a marker.
 _ASK = r"""
-import importlib, json, sys
+import sys
+sys.path[:] = [place for place in sys.path if place]  # not the folder that Infermatrix happens to be started in
+import importlib, json
 from importlib import metadata
 names = json.loads(sys.argv[1])
 have = {}

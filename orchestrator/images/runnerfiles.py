@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from orchestrator.errors import BuildError
 from orchestrator.model import EnvSpec, digest
@@ -20,7 +20,7 @@ def runner_files(runner_dir: Path, env: EnvSpec) -> dict[str, bytes]:
     files = {}
     for path in runner_dir.rglob("*.py"):
         relative = path.relative_to(runner_dir)
-        if not _LEFT_OUT.intersection(relative.parts):
+        if not _LEFT_OUT.intersection(relative.parts) and _concerns(relative, env):
             files[relative.as_posix()] = path.read_bytes()
     if not files:
         raise BuildError(f"there is no runner in {runner_dir}", hint="Run from a complete checkout.")
@@ -31,6 +31,20 @@ def runner_files(runner_dir: Path, env: EnvSpec) -> dict[str, bytes]:
         except OSError as error:
             raise BuildError(f"{env.name}: its file {extra} cannot be read", hint=str(error)) from error
     return dict(sorted(files.items()))
+
+
+def _concerns(relative: PurePath, env: EnvSpec) -> bool:
+    """Whether an environment needs that file of the runner.
+
+    Another backend's adapter is left out, so that editing it makes neither images nor records of this one stale; a
+    backend of the user's own gets all, because it may build on any.
+    """
+    backend = PurePosixPath(env.name).parts[0]
+    if relative.parts[0] == "adapters" and not env.extra_files:
+        return relative.stem in ("__init__", "base", backend) or relative.stem.startswith(f"{backend}_")
+    if relative.parts[0] in ("zoo", "export_zoo.py"):
+        return backend.startswith("_")
+    return True
 
 
 def runner_digest(files: Mapping[str, bytes]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 from orchestrator.merge.statistics import median
 
-COMPUTE_FACTOR = 1.25  # slower or faster than the peers' median by more: other clocks, or a shared core
+CLOCK_FACTOR = 1.25  # best compute reading, slower or faster than the peers' median by more: another clock
+SHARED_FACTOR = 1.5  # middle compute reading, slower by more: other work on the same CPUs
 MEMORY_FRACTION = 0.6  # of the peers' median bandwidth
 STEAL_FRACTION = 0.05  # of the CPU time that the trial's CPUs had
 _TICKS_PER_SECOND = 100  # USER_HZ, the unit of /proc/stat on every Linux machine
@@ -33,7 +34,8 @@ class TrialKey(NamedTuple):
 class Probe:
     """One reading of the probes; None where it could not be had."""
 
-    compute_ms: float | None = None
+    compute_ms: float | None = None  # the middle of some readings
+    compute_best_ms: float | None = None
     memory_gbps: float | None = None
     core_to_core_ns: float | None = None
 
@@ -62,6 +64,12 @@ class Trial:
     def compute(self) -> float | None:
         """The better end, in ms: the first probe after idling often still finds a slow clock."""
         return min((v for v in (self.start.compute_ms, self.end.compute_ms) if v is not None), default=None)
+
+    @property
+    def clock(self) -> float | None:
+        """The fastest reading of both ends, in ms: what the CPU can do, whoever else is on it."""
+        ends = [v for end in (self.start, self.end) for v in (end.compute_best_ms, end.compute_ms) if v is not None]
+        return min(ends, default=None)
 
     @property
     def memory(self) -> float | None:
@@ -120,8 +128,8 @@ def conditions(trials: Sequence[Trial]) -> tuple[dict[TrialKey, str], list[str]]
 
 
 def odd_compute(trials: Sequence[Trial]) -> dict[TrialKey, str]:
-    """Trials whose compute probe is off its peers' by more than COMPUTE_FACTOR, with the reason."""
-    return _odd(trials, lambda trial: trial.compute, _compute_reason)
+    """Trials whose compute probe shows another clock than their peers', or other work beside them, with the reason."""
+    return {**_odd(trials, lambda trial: trial.compute, _shared_reason), **_odd(trials, lambda trial: trial.clock, _clock_reason)}
 
 
 def odd_memory(trials: Sequence[Trial]) -> dict[TrialKey, str]:
@@ -147,8 +155,14 @@ def _odd(
     return reasons
 
 
-def _compute_reason(read: float, usual: float) -> str | None:
-    if usual / COMPUTE_FACTOR <= read <= usual * COMPUTE_FACTOR:
+def _shared_reason(read: float, usual: float) -> str | None:
+    if read <= SHARED_FACTOR * usual:
+        return None
+    return f"other work on its CPUs: the compute probe took {read:.2f} ms, in the other trials {usual:.2f} ms"
+
+
+def _clock_reason(read: float, usual: float) -> str | None:
+    if usual / CLOCK_FACTOR <= read <= usual * CLOCK_FACTOR:
         return None
     word = "slower" if read > usual else "faster"
     ratio = max(read, usual) / min(read, usual)
@@ -193,7 +207,7 @@ def _part(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _probe(probes: Mapping[str, Any], end: str) -> Probe:
     found = _part(probes, end)
-    return Probe(**{name: _number(found.get(name)) for name in ("compute_ms", "memory_gbps", "core_to_core_ns")})
+    return Probe(**{reading.name: _number(found.get(reading.name)) for reading in fields(Probe)})
 
 
 def _number(value: Any, *, at_least_zero: bool = False) -> float | None:

@@ -16,7 +16,7 @@ from orchestrator.merge.endings import Ending, cell_ending, record_status
 from orchestrator.merge.metrics import Measured, metrics_of, no_metrics
 from orchestrator.merge.samples import decode_samples, trial_numbers
 from orchestrator.merge.state import Gate
-from orchestrator.merge.statistics import median, stability
+from orchestrator.merge.statistics import Stability, median, stability
 from orchestrator.model import Status
 
 GROUP = ("model", "scenario", "batch", "precision", "threads", "instances", "device", "host")
@@ -38,7 +38,7 @@ class Estimate:
 def estimate(planned: Mapping[str, Any], records: Sequence[Mapping[str, Any]], gate: Gate, *, asked: int) -> Estimate:
     """`records`: all of this cell (not anchors), at least one; `asked`: trials that the profile wants."""
     batch = int(planned["batch"])
-    by_state, invalid = _sort_out(sorted(records, key=_order), gate, batch)
+    by_state, invalid, disturbed = _sort_out(sorted(records, key=_order), gate, batch)
     state = _choose(by_state, frozenset(s.id for s in gate.states if s.reference))
     used = by_state.get(state, [])
     reasons = [item["reason"] for item in invalid]
@@ -50,6 +50,13 @@ def estimate(planned: Mapping[str, Any], records: Sequence[Mapping[str, Any]], g
     cell = _frame(planned, records, ending)
     cell["trials"] = {"asked": asked, "valid": len(used), "invalid": sorted(invalid, key=lambda i: (i["trial"], i["attempt"]))}
     cell["fidelity"] = _fidelity(records)
+    if ending.status is Status.UNSTABLE and disturbed:
+        # a rough idea of the size, under a status that says not to rely on it; never compared
+        metrics, null_reasons = metrics_of(disturbed, batch)
+        cell.update(state=None, metrics=metrics, stability=_stability(disturbed, metrics, asked))
+        cell["stability"]["verdict"] = Stability.UNSTABLE.value
+        cell["null_reasons"] = {**null_reasons, **_missing(cell), "state": "none of its trials counts"}
+        return Estimate(cell=cell, series=None)
     if ending.status is not Status.OK:
         why = f"no estimate: the cell is {ending.status.value}"
         cell.update(state=None, metrics=no_metrics(), stability=_no_stability(why))
@@ -86,25 +93,28 @@ def _order(record: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _sort_out(
     records: Sequence[Mapping[str, Any]], gate: Gate, batch: int
-) -> tuple[dict[str, list[Measured]], list[dict[str, Any]]]:
-    """Trials that count, by machine state; and those that do not, with the reason."""
+) -> tuple[dict[str, list[Measured]], list[dict[str, Any]], list[Measured]]:
+    """Trials that count, by machine state; those that do not, with the reason; and what the disturbed of them measured."""
     by_state: dict[str, list[Measured]] = defaultdict(list)
-    invalid = []
+    invalid, disturbed = [], []
     for record in records:
         status, reason = record_status(record)
         verdict = gate.trials[trial_key(record)]
         if status is not Status.OK:
             invalid.append(_left_out(record, f"{status.value}: {reason or 'no reason was recorded'}"))
-        elif not verdict.valid:
-            invalid.append(_left_out(record, verdict.reason or "not valid"))
+            continue
+        try:
+            numbers = trial_numbers(decode_samples(record["measurement"].get("samples") or {}), batch)
+        except ResultError as error:
+            invalid.append(_left_out(record, error.message))
+            continue
+        measured = Measured(record=record, numbers=numbers)
+        if verdict.valid:
+            by_state[verdict.state or NO_STATE].append(measured)
         else:
-            try:
-                numbers = trial_numbers(decode_samples(record["measurement"].get("samples") or {}), batch)
-            except ResultError as error:
-                invalid.append(_left_out(record, error.message))
-                continue
-            by_state[verdict.state or NO_STATE].append(Measured(record=record, numbers=numbers))
-    return dict(by_state), invalid
+            invalid.append(_left_out(record, verdict.reason or "not valid"))
+            disturbed.append(measured)
+    return dict(by_state), invalid, disturbed
 
 
 def _left_out(record: Mapping[str, Any], reason: str) -> dict[str, Any]:

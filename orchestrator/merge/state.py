@@ -4,9 +4,9 @@ A virtual machine's CPUs may be moved between cores that share a cache and cores
 machine over some minutes (two virtual CPUs, other work coming and going, 60 brackets of probe–work–probe): the
 core-to-core round trip was 148 to 205 ns or 370 to 475 ns and never between, it flipped every 5 to 60 s, and work on
 two threads took 1.8 times as long in the slow state. So states are told apart by gaps in that round trip alone.
-Compute and memory probes did not tell the states apart, but show foreign load: compute mostly stayed within 10 %,
-rose by 80 % when it shared a core or woke from idling (hence the better of start and end counts), and memory
-bandwidth wandered by ±25 %, with dips to less than half beside a foreign load.
+Compute and memory probes did not tell the states apart, but show foreign load: the best compute reading stayed within
+10 %, the middle one rose by 60 % and more when other work shared the CPUs, and by 80 % after idling (hence the better of
+start and end counts); memory bandwidth wandered by ±25 %, with dips to less than half beside a foreign load.
 """
 
 from __future__ import annotations

@@ -14,11 +14,12 @@ import scipy.special
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from orchestrator.models.elements import element_name
+from orchestrator.models.elements import NUMPY_TYPES, element_name
 from orchestrator.models.promote import promote
 
 Array = npt.NDArray[Any]
 Predict = Callable[[Mapping[str, Array]], list[Array]]
+_PLAIN = frozenset(np.dtype(kind) for kind in NUMPY_TYPES.values())
 _REAL = ("float16", "bfloat16", "float32")
 
 
@@ -75,6 +76,6 @@ def _plain(value: Any) -> Array:
     array = np.asarray(value)
     if array.dtype.name in _REAL:  # every float16/bfloat16/float32 value is exact in float64
         return array.astype(np.float64)
-    if array.dtype.kind not in "fiub":
+    if array.dtype not in _PLAIN:
         raise TypeError(f"an output has the type {array.dtype}, which cannot be compared")
     return array

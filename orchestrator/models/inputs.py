@@ -53,7 +53,8 @@ def rule_notes(file: OnnxFile, rules: Mapping[str, Rule]) -> tuple[str, ...]:
         if rule is None:
             continue
         what = {RuleKind.RANGE: f"values from {rule.low:g} to below {rule.high:g}", RuleKind.FILL: f"all {rule.low:g}",
-                RuleKind.ALTERNATE: "true and false in turn", RuleKind.RESHAPE: "-1 followed by ones"}[rule.kind]
+                RuleKind.ALTERNATE: "true and false in turn", RuleKind.RESHAPE: "-1 followed by ones",
+                RuleKind.COUNT: "0, 1, 2 …"}[rule.kind]
         lines.append(f"input {spec.name!r}: {what} ({rule.why})")
     return tuple(lines)
 
@@ -87,6 +88,8 @@ def _draw(spec: TensorSpec, shape: tuple[int, ...], rule: Rule | None, random: n
         return np.full(shape, rule.low).astype(dtype)
     if rule and rule.kind is RuleKind.ALTERNATE:
         return np.full(shape, sample % 2 == 0).astype(dtype)
+    if rule and rule.kind is RuleKind.COUNT:
+        return np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
     if rule and rule.kind is RuleKind.RESHAPE:
         target = np.ones(shape, dtype)
         target.reshape(-1)[:1] = -1

@@ -119,9 +119,9 @@ def _output_spec(value: Any) -> TensorSpec:
         raise ModelError(f"unsupported output type: output {value.name!r} is a {kind.replace('_type', '')}, "
                          "not a tensor", hint="wrap the model so that its outputs are plain tensors (no ZipMap)")
     spec = _spec(value)
-    if spec.dtype == "string":
-        raise ModelError(f"unsupported output type: output {value.name!r} is a tensor of strings",
-                         hint="wrap the model so that it returns numbers")
+    if spec.dtype not in NUMPY_TYPES and spec.dtype != "bfloat16":
+        raise ModelError(f"unsupported output type: output {value.name!r} is a tensor of {spec.dtype}",
+                         hint="wrap the model so that it returns numbers that a plain numpy array can hold")
     return spec
 
 

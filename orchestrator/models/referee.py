@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,7 @@ def dependence_notes(outputs: Mapping[str, Array]) -> tuple[str, ...]:
 
 def _decide(question: Question, engine: Report, evaluator: Report) -> Answer:
     notes: list[str] = []
+    engine, evaluator = _without_path(engine, question), _without_path(evaluator, question)
     if engine.error and evaluator.error:
         raise ModelError(f"the model cannot be run: {engine.error}",
                          hint="set free dimensions with --shape NAME=1x3x224x224 or give inputs with --inputs FILE.npz "
@@ -168,6 +169,11 @@ def _death(code: int, tail: str) -> str:
         except ValueError:
             return f"crashed with signal {-code}"
     return f"ended with exit code {code}: {last}"
+
+
+def _without_path(report: Report, question: Question) -> Report:
+    """The stored file's path is of no use to anyone: its folder is gone when the message is read."""
+    return replace(report, error=report.error and report.error.replace(str(question.model), question.model.name))
 
 
 def _written(question: Question, report: Report, engine: Report) -> Path:

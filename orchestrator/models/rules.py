@@ -14,6 +14,7 @@ class RuleKind(str, Enum):
     RANGE = "range"  # whole numbers in [low, high), or floats drawn uniformly from it
     FILL = "fill"  # every element is `low`
     ALTERNATE = "alternate"  # booleans: true in even samples, false in odd ones
+    COUNT = "count"  # 0, 1, 2 …: axes, which must differ
     RESHAPE = "reshape"  # a target shape: -1 followed by ones, which fits any number of elements
 
 
@@ -25,6 +26,7 @@ class Rule:
     low: float = 0
     high: float = 1  # exclusive
     why: str
+    weak: bool = False  # a guess that yields to any demand that is known
 
 
 class Context(Protocol):
@@ -45,8 +47,10 @@ def _below(data: int, axis: int | str | None, *, low: int = 0, inclusive: bool =
 
     def make(node: Any, context: Context) -> Rule | None:
         shape = context.shape(node.input[data]) if data < len(node.input) else None
+        # The first index is right whatever the size is.
+        unknown = Rule(kind=RuleKind.RANGE, low=low, high=low + 1, why=f"{node.op_type} on data of unknown size", weak=True)
         if not shape:
-            return None
+            return unknown
         where = _attribute(node, axis, 0) if isinstance(axis, str) else axis
         if where is None:
             known = [dim for dim in shape if dim is not None]
@@ -54,7 +58,7 @@ def _below(data: int, axis: int | str | None, *, low: int = 0, inclusive: bool =
         else:
             size = shape[where] if -len(shape) <= where < len(shape) else None
         if size is None or size < 1:
-            return None
+            return unknown
         of = f"{node.op_type} on {node.input[data]!r} {list(shape)}"
         return Rule(kind=RuleKind.RANGE, low=low, high=size + (1 if inclusive else 0), why=of)
 
@@ -106,6 +110,7 @@ SINKS: dict[tuple[str, int], Maker] = {
     ("ArrayFeatureExtractor", 1): _below(0, -1), ("GatherBlockQuantized", 1): _below(0, "gather_axis"),
     ("EmbedLayerNormalization", 0): _below(2, 0), ("EmbedLayerNormalization", 1): _below(4, 0),
     ("EmbedLayerNormalization", 8): _below(3, 0), ("RoiAlign", 2): _below(0, 0),
+    ("NegativeLogLikelihoodLoss", 1): _below(0, 1), ("SoftmaxCrossEntropyLoss", 1): _below(0, 1),
     ("OneHot", 0): _depth, ("OneHot", 1): _fill(8),
     ("ReverseSequence", 1): _below(0, "time_axis", low=1, inclusive=True),
     ("LSTM", 4): _size_of(0, 0), ("GRU", 4): _size_of(0, 0), ("RNN", 4): _size_of(0, 0),
@@ -120,7 +125,7 @@ SINKS: dict[tuple[str, int], Maker] = {
     ("NonMaxSuppression", 3): _fill(0.5), ("NonMaxSuppression", 4): _fill(0.1),
     ("BatchNormalization", 4): _between(0.5, 1.5), ("Bernoulli", 0): _between(0, 1),
     ("BitShift", 1): _between(0, 8), ("Div", 1): _between(1, 10), ("Mod", 1): _between(1, 10),
-    **{(operator, 1): _fill(0) for operator in _AXES_OPERATORS},
+    **{(operator, 1): _kind(RuleKind.COUNT) for operator in _AXES_OPERATORS},
 }
 """(operator, input position) -> the demand on values that arrive there."""
 

@@ -152,8 +152,10 @@ def _back(rule: Rule, state: _State) -> Rule:
 
 
 def _narrowed(one: Rule | None, other: Rule) -> Rule:
-    if one is None:
+    if one is None or (one.weak and not other.weak):
         return other
+    if other.weak:
+        return one
     if one.kind is not RuleKind.RANGE or other.kind is not RuleKind.RANGE:
         return one if one.kind is not RuleKind.RANGE else other
     low, high = max(one.low, other.low), min(one.high, other.high)

@@ -31,12 +31,12 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """`headline` + `rest` read as one sentence; `holes` names the cells without a figure."""
+    """`headline` + `rest` read as one sentence; `caveats` names the cells without a figure and the unstable ones."""
 
     verdict: Verdict
     headline: str
     rest: str
-    holes: str
+    caveats: str
 
     @property
     def sentence(self) -> str:
@@ -79,7 +79,7 @@ class Pair:
         if self.speedup is None:
             return ""
         ends = self.speedup_ci
-        return times(self.speedup) + (f" ({plain(ends[0], 2)}–{plain(ends[1], 2)})" if ends else "")
+        return times(self.speedup) + (f" ({times(ends[0])[:-1]}–{times(ends[1])[:-1]})" if ends else "")
 
 
 def times(factor: float) -> str:
@@ -109,23 +109,23 @@ def _pair(a: CellView, b: CellView, raw: Mapping[str, Any]) -> Pair:
 def answer_for(cells: Sequence[CellView], pairs: Sequence[Pair], scale: Scale) -> Answer:
     """One sentence for one group; never a winner that the merge did not flag."""
     right = [cell for cell in cells if cell.is_ok and cell.view_value(View.LATENCY) is not None]
-    holes = _holes([cell for cell in cells if cell not in right])
+    caveats = _caveats([cell for cell in cells if cell not in right], [cell for cell in right if cell.verdict == "unstable"])
     if not right:
-        return Answer(verdict=Verdict.NONE, headline="No valid figure", rest=f": {_counts(cells)}.", holes=holes)
+        return Answer(verdict=Verdict.NONE, headline="No valid figure", rest=f": {_counts(cells)}.", caveats=caveats)
     if len(right) == 1:
         rest = f" gave a valid figure: {figure(right[0], scale)}; there is nothing to compare it with."
-        return Answer(verdict=Verdict.ALONE, headline=f"Only {right[0].label}", rest=rest, holes=holes)
+        return Answer(verdict=Verdict.ALONE, headline=f"Only {right[0].label}", rest=rest, caveats=caveats)
     best = [cell for cell in right if cell.is_best]
     between = {frozenset((pair.a.anchor, pair.b.anchor)): pair for pair in pairs}
     if len(best) == 1 and not best[0].tied_with:
-        return _decided(best[0], right, between, scale, holes)
+        return _decided(best[0], right, between, scale, caveats)
     beaten = {_slower(pair).anchor for pair in pairs if pair.faster is not None}
     leaders = [cell for cell in right if cell.anchor not in beaten] or right
     if len(leaders) > 1 and all(
         is_tie(one, other, between.get(frozenset((one.anchor, other.anchor)))) for one, other in combinations(leaders, 2)
     ):
-        return _tie(leaders, between, scale, holes)
-    return _undecided(leaders, between, holes)
+        return _tie(leaders, between, scale, caveats)
+    return _undecided(leaders, between, caveats)
 
 
 def figure(cell: CellView, scale: Scale) -> str:
@@ -135,7 +135,7 @@ def figure(cell: CellView, scale: Scale) -> str:
 
 
 def _decided(best: CellView, right: Sequence[CellView], between: Mapping[frozenset[str], Pair], scale: Scale,
-             holes: str) -> Answer:
+             caveats: str) -> Answer:
     others = sorted((c for c in right if c is not best), key=lambda c: c.value(LATENCY) or 0.0)
     won = [pair for c in others if (pair := between.get(frozenset((best.anchor, c.anchor)))) and pair.faster is best]
     beaten = [_slower(pair) for pair in won]
@@ -145,10 +145,10 @@ def _decided(best: CellView, right: Sequence[CellView], between: Mapping[frozens
         rest += f", {won[0].speedup_text()} the speed of {beaten[0].label}"
     if open_against:
         rest += f"; not decided against {_names(open_against)}"
-    return Answer(verdict=Verdict.DECIDED, headline=f"Fastest: {best.label}", rest=f"{rest}.", holes=holes)
+    return Answer(verdict=Verdict.DECIDED, headline=f"Fastest: {best.label}", rest=f"{rest}.", caveats=caveats)
 
 
-def _tie(leaders: Sequence[CellView], between: Mapping[frozenset[str], Pair], scale: Scale, holes: str) -> Answer:
+def _tie(leaders: Sequence[CellView], between: Mapping[frozenset[str], Pair], scale: Scale, caveats: str) -> Answer:
     ordered = sorted(leaders, key=lambda cell: cell.value(LATENCY) or 0.0)
     pairs = [between.get(frozenset((a.anchor, b.anchor))) for a, b in combinations(ordered, 2)]
     widest = [pair.within if pair else None for pair in pairs]
@@ -156,17 +156,17 @@ def _tie(leaders: Sequence[CellView], between: Mapping[frozenset[str], Pair], sc
     within = f", difference within {percent(max(known))}" if known and len(known) == len(widest) else ""
     rest = f"{within}: {figure(ordered[0], scale)}"
     return Answer(verdict=Verdict.TIED, headline=f"Tied: {_names([c.label for c in ordered])}", rest=f"{rest}.",
-                  holes=holes)
+                  caveats=caveats)
 
 
-def _undecided(leaders: Sequence[CellView], between: Mapping[frozenset[str], Pair], holes: str) -> Answer:
+def _undecided(leaders: Sequence[CellView], between: Mapping[frozenset[str], Pair], caveats: str) -> Answer:
     if len(leaders) == 1:
-        return Answer(verdict=Verdict.UNDECIDED, headline="Not decided", rest=f": {_MORE_TRIALS}.", holes=holes)
+        return Answer(verdict=Verdict.UNDECIDED, headline="Not decided", rest=f": {_MORE_TRIALS}.", caveats=caveats)
     open_pairs = [pair for a, b in combinations(leaders, 2)
                   if not is_tie(a, b, pair := between.get(frozenset((a.anchor, b.anchor))))]
     why = Counter(_why_open(pair) for pair in open_pairs).most_common(1)[0][0] if open_pairs else _MORE_TRIALS
     return Answer(verdict=Verdict.UNDECIDED, headline="Not decided",
-                  rest=f" between {_names([cell.label for cell in leaders])}: {why.rstrip('.')}.", holes=holes)
+                  rest=f" between {_names([cell.label for cell in leaders])}: {why.rstrip('.')}.", caveats=caveats)
 
 
 def is_tie(one: CellView, other: CellView, pair: Pair | None) -> bool:
@@ -199,8 +199,10 @@ def _counts(cells: Sequence[CellView]) -> str:
     return joined([f"{number} × {title}" if number > 1 else title for title, number in counts.items()])
 
 
-def _holes(cells: Sequence[CellView]) -> str:
-    if not cells:
-        return ""
-    named = [f"{cell.label} ({cell.status.title})" for cell in cells]
-    return f"Without a figure that counts: {_names(named)}."
+def _caveats(missing: Sequence[CellView], unstable: Sequence[CellView]) -> str:
+    said = []
+    if missing:
+        said.append(f"Without a figure that counts: {_names([f'{cell.label} ({cell.status.title})' for cell in missing])}.")
+    if unstable:
+        said.append(f"Unstable over the trials: {_names([cell.label for cell in unstable])}.")
+    return " ".join(said)

@@ -73,7 +73,7 @@ class CellView:
     @property
     def batches_by_rows(self) -> bool:
         """The backend has no batch dimension: N rows were run one by one."""
-        return part(self.raw, "evidence").get("batching") == "rows" and self.raw.get("batch") != 1
+        return part(self.raw, "evidence").get("batching") in ("loop", "rows") and self.raw.get("batch") != 1
 
     def value(self, path: str) -> float | None:
         """A metric by its path below `metrics`."""

@@ -75,18 +75,23 @@ def warnings_of(view: ReportView) -> tuple[str, ...]:
 def _run(matrix: Mapping[str, Any]) -> Table:
     known = {"isolation", "isolation_reason"}
     run = {key: value for key, value in part(matrix, "run").items() if key not in known}
-    rows = [(_words(key), compact(value)) for key, value in run.items() if value is not None]
+    # A seed is no quantity: it gets no thousands separators.
+    rows = [(_words(key), _plain(value) if isinstance(value, (bool, Mapping, list)) else compact(value))
+            for key, value in run.items() if value is not None]
     return Table(title="Run", columns=("", ""), rows=tuple(rows), empty="Not recorded.")
 
 
 def _hosts(matrix: Mapping[str, Any]) -> Table:
     rows = []
     for host in _objects(matrix, "hosts"):
-        rest = {k: v for k, v in host.items() if k not in _HOST_COLUMNS and k != "states" and v is not None}
-        rows.append((*(_plain(host.get(key)) for key in _HOST_COLUMNS),
-                     "; ".join(f"{_words(k)}: {compact(v, 160)}" for k, v in rest.items()) or "–"))
+        why = part(host, "null_reasons")
+        rest = [f"{_words(key)}: {_plain(value) if value is not None else f'– ({one_line(why[key])})'}"
+                for key, value in host.items() if key not in _HOST_SHOWN and (value is not None or key in why)]
+        memory = _plain(host.get("memory_mb"))
+        rows.append((_plain(host.get("name")), _plain(host.get("cpu") or host.get("cpu_model")), _cpus(host), memory,
+                     _plain(host.get("kernel")), _plain(host.get("os")), "; ".join(rest) or "–"))
     return Table(title="Hosts", rows=tuple(rows), empty="Not recorded.",
-                 columns=("Host", "CPU", "CPUs", "Memory, MB", "Kernel", "System", "Engine", "Fingerprint", "Limits, more"))
+                 columns=("Host", "CPU", "CPUs", "Memory, MB", "Kernel", "System", "More"))
 
 
 def _states(matrix: Mapping[str, Any]) -> Table:
@@ -139,7 +144,13 @@ def settings_text(cell: CellView) -> str:
     return one_line(", ".join(f"{key}={compact(value, 60)}" for key, value in sorted(settings.items())), 400)
 
 
-_HOST_COLUMNS = ("name", "cpu", "cpus", "memory_mb", "kernel", "os", "engine", "fingerprint")
+_HOST_SHOWN = frozenset({"name", "cpu", "cpu_model", "cpus", "memory_mb", "kernel", "os", "states", "nodes", "null_reasons"})
+
+
+def _cpus(host: Mapping[str, Any]) -> str:
+    """Their number, whether the host gives that or a list of them."""
+    cpus = host.get("cpus")
+    return str(len(cpus)) if isinstance(cpus, list) else _plain(cpus)
 
 
 def _objects(raw: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
@@ -147,8 +158,8 @@ def _objects(raw: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
 
 
 def _host_words(host: Mapping[str, Any]) -> str:
-    cpu, cpus = one_line(host.get("cpu"), 80), host.get("cpus")
-    what = ", ".join(word for word in (cpu, f"{_plain(cpus)} CPUs" if cpus is not None else "") if word)
+    cpu, cpus = one_line(host.get("cpu") or host.get("cpu_model"), 80), _cpus(host)
+    what = ", ".join(word for word in (cpu, f"{cpus} CPUs" if cpus != "–" else "") if word)
     return one_line(host.get("name"), 60) + (f" ({what})" if what else "")
 
 
@@ -188,6 +199,10 @@ def _plain(value: object) -> str:
     number = finite(value)
     if number is not None:
         return f"{number:,.0f}" if number == int(number) else plain(number)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return one_line("; ".join(map(_plain, value)), 240) or "none"
     if isinstance(value, Mapping):
         return ", ".join(f"{_words(k)} {_plain(v)}" for k, v in value.items()) or "–"
     return compact(value)

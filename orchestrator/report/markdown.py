@@ -55,8 +55,8 @@ def _answers(model: ModelView) -> list[str]:
     lines = [f"**{escape(model.name)}**", ""]
     for column in model.columns:
         said = f"**{escape(column.answer.headline)}**{escape_inline(column.answer.rest)}"
-        holes = f" {escape(column.answer.holes)}" if column.answer.holes else ""
-        lines.append(f"- {escape(column.title)} – {said}{holes}")
+        caveats = f" {escape(column.answer.caveats)}" if column.answer.caveats else ""
+        lines.append(f"- {escape(column.title)} – {said}{caveats}")
     return [*lines, ""]
 
 

@@ -76,7 +76,9 @@ def with_interval(value: float, low: float | None, high: float | None) -> tuple[
     places = decimals(value)
     if width > 0:
         places = max(places, min(decimals(width, 1), decimals(value, 5)))
-    return plain(value, places), f"{plain(low, places)}–{plain(high, places)}"
+    # An end that rounds to nothing is shown by its own digits: 0 would claim what was not measured.
+    ends = (plain(end, places if round(end, places) else None) for end in (low, high))
+    return plain(value, places), "–".join(ends)
 
 
 def quantity(value: float, unit: Unit, scale: Scale | None = None) -> str:

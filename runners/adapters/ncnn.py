@@ -11,6 +11,7 @@ import numpy as np
 from .base import Adapter as BaseAdapter
 from .base import ConvertParams, Evidence, Feeds, Params, Unsupported
 
+ARTIFACT_FORMATS = {".param": "ncnn"}
 SETTINGS = ("use_packing_layout", "use_winograd_convolution", "use_sgemm_convolution")
 # Everything that computes or stores in fewer than 32 bits; several are on by default.
 NARROW = ("fp16", "bf16", "int8")

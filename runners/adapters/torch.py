@@ -16,6 +16,7 @@ from .base import Adapter as BaseAdapter
 from .base import ConvertParams, Evidence, Feeds, Params, Unsupported
 
 ABOUT = "infermatrix.json"  # inside the artifact: {"batch": the fixed batch size, or null}
+ARTIFACT_FORMATS = {".pt2": "pt2", ".ts": "torchscript"}
 MODES = ("eager", "jit", "compile")
 
 

@@ -56,6 +56,18 @@ def test_what_is_no_python_is_refused(env: EnvSpec, runner_dir: Path, path: str)
         check_interpreter(Path(path), env, runner_dir=runner_dir)
 
 
+def test_a_package_in_the_working_folder_does_not_count(
+    env: EnvSpec, runner_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    info = tmp_path / "not_there_at_all-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: not-there-at-all\nVersion: 1.0\n")
+    (tmp_path / "not_there_at_all.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BuildError, match="not-there-at-all is not installed"):
+        check_interpreter(HERE, replace(env, version_of="not-there-at-all"), runner_dir=runner_dir)
+
+
 @pytest.mark.usefixtures("wheelhouse")
 def test_a_python_without_numpy_is_refused(tmp_path: Path, runner_dir: Path) -> None:
     env = make_env(tmp_path / "env", "tinyengine==1.0\n")

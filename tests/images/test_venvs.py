@@ -24,7 +24,7 @@ def env(wheelhouse: Path, tmp_path: Path) -> EnvSpec:
 def test_a_venv_holds_the_locked_packages_and_nothing_else(env: EnvSpec, runner_dir: Path, cache: Path) -> None:
     ready = ensure_venv(env, runner_dir=runner_dir)
     code = "import importlib.metadata as m; print(sorted(d.name + d.version for d in m.distributions()))"
-    output = subprocess.run([ready.python, "-c", code], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run([ready.python, "-I", "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "['tinydep0.5', 'tinyengine1.0']"
     assert Path(ready.reference).is_relative_to(cache)
     assert (ready.kind, ready.packages, ready.source) == (IsolationKind.VENV, 2, "built")

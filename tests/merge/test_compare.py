@@ -73,9 +73,26 @@ def test_rounds_are_paired_within_the_usual_state_if_it_has_enough() -> None:
     assert (longest.state, longest.pairs, longest.faster) == ("s2", 4, "a")
 
 
-def test_one_wild_trial_that_disagrees_keeps_two_cells_tied() -> None:
-    [one] = compare([series("a", [1.1, 1.1, 1.1, 1.1, 0.7]), series("b", [1.0] * 5)])
-    assert not one.decided
+def test_one_trial_that_disagrees_keeps_two_cells_tied() -> None:
+    [one] = compare([series("a", [1.1, 1.1, 1.1, 1.1, 0.95]), series("b", [1.0] * 5)])
+    assert (one.pairs, one.decided) == (5, False)
+
+
+def test_one_round_in_an_unnoticed_state_is_left_out_and_said() -> None:
+    [one] = compare([series("a", [1.1, 1.11, 1.1, 1.1, 1.1]), series("b", [1.0, 1.0, 1.8, 1.0, 1.01])])
+    assert (one.pairs, one.faster) == (4, "b")
+    assert "1 of 5 rounds left out" in one.why
+
+
+@pytest.mark.parametrize("b", [
+    [1.0, 1.0, 1.8, 1.8, 1.0],  # two of five are no exception
+    [1.0, 1.2, 1.8, 0.9, 1.1],  # the others scatter as well
+    [1.0, 1.01, 1.25, 1.0, 1.0],  # within what noise can do
+    [1.0, 1.0, 1.8],  # too few to tell
+])
+def test_noise_is_not_trimmed_away(b: list[float]) -> None:
+    [one] = compare([series("a", [1.1] * len(b)), series("b", b)])
+    assert (one.pairs, one.decided) == (len(b), False)
 
 
 def test_what_all_others_show_does_not_outvote_a_trial_that_disagrees() -> None:

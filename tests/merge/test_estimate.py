@@ -90,6 +90,15 @@ def test_the_series_holds_every_state_by_round_and_joins_repeats() -> None:
     assert series.medians_ms["s1"] == pytest.approx({0: (2.0 * 2.42) ** 0.5, 1: 2.1}, rel=1e-5)
 
 
+def test_a_cell_of_which_no_trial_counts_shows_its_size_under_a_status_that_warns() -> None:
+    found = of(ok([2.0, 3.0, 2.2], probes=make_probes(SLOW_NS, 170.0)))
+    cell = found.cell
+    assert (cell["status"], cell["trials"]["valid"], cell["stability"]["verdict"]) == ("unstable", 0, "unstable")
+    assert cell["reason"].startswith("none of its 3 trials counts: the machine's state changed during the trial")
+    assert cell["metrics"]["latency_ms"]["p50"] == pytest.approx(2.2)
+    assert found.series is None
+
+
 def test_fidelity_is_the_worst_of_all_trials() -> None:
     records = ok([2.0] * 3)
     records[1]["measurement"]["fidelity"].update(rel_l2=5e-4, cosine=0.9995, checked=8)

@@ -85,6 +85,22 @@ def test_probes_far_off_the_peers_are_named(probes: dict[str, Any], word: str) -
     assert word in (verdict.reason or "")
 
 
+def loaded(index: int, middle_ms: float) -> dict[str, Any]:
+    """A trial whose CPUs were shared: the middle reading rises, the best one hardly does."""
+    record = make_record(CELL, index)
+    for end in record["result"]["probes"].values():
+        end.update(compute_ms=middle_ms, compute_best_ms=0.58)
+    return record
+
+
+def test_other_work_on_the_cpus_is_told_from_another_clock_and_calm_is_no_fault() -> None:
+    calm, busy = [loaded(i, 0.6) for i in range(4)], [loaded(10 + i, 1.0) for i in range(5)]
+    verdict = gate_trial(loaded(30, 1.0), calm)
+    assert not verdict.valid
+    assert "other work on its CPUs" in (verdict.reason or "")
+    assert all(v.valid for v in gate_trials([*calm, *busy]).trials.values())
+
+
 def test_a_slow_clock_at_one_end_only_does_not_matter() -> None:
     probes = make_probes(FAST_NS)
     probes["start"]["compute_ms"] *= 1.9  # as the first probe after idling often reads

@@ -90,4 +90,17 @@ def test_a_cycle_or_a_broken_graph_ends(save_model: SaveModel) -> None:
     path = save_model([helper.make_node("Identity", ["x"], ["a"]), helper.make_node("Identity", ["b"], ["a"]),
                        helper.make_node("Identity", ["a"], ["b"]), helper.make_node("Gather", ["none", "b"], ["y"])],
                       [("x", I64, ["N"])], [("y", F, None)])
-    assert input_rules(inspect(path)) == {}
+    assert input_rules(inspect(path))["x"].high == 1
+
+
+def test_data_of_unknown_size_is_read_at_its_first_index_unless_another_range_is_known(save_model: SaveModel) -> None:
+    unknown = [helper.make_node("NonZero", ["table"], ["found"]), helper.make_node("Gather", ["found", "x"], ["z"], axis=1)]
+    path = save_model([*unknown], [("x", I64, ["N", 3])], [("z", I64, None)], TABLE)
+    assert generate(inspect(path), 4, 0)["x"].max() == 0
+    assert rule(save_model, *unknown, last=helper.make_node("Gather", ["table", "x"], ["y"])).high == 50
+
+
+def test_several_axes_differ(save_model: SaveModel) -> None:
+    path = save_model([helper.make_node("ReduceSum", ["table", "axes"], ["y"])], [("axes", I64, [2])], [("y", F, None)],
+                      TABLE)
+    assert generate(inspect(path), 1, 0)["axes"].tolist() == [[0, 1]]

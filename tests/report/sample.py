@@ -50,12 +50,14 @@ def sample_matrix(*, labels: tuple[str, ...] = LABELS, models: dict[str, float] 
             "id": "20260301-101500-ab12", "name": f"default{hostile}", "profile": "quick", "seed": 1,
             "started": "2026-03-01T10:15:00Z", "finished": "2026-03-01T10:19:23Z", "command": f"infermatrix run{hostile}",
             "isolation": "docker", "isolation_reason": "an engine answers (Docker 20.10)",
-            "infermatrix_version": "0.1.0", "git": {"commit": "5829c7b", "dirty": False},
+            "infermatrix_version": "0.1.0", "git": "5829c7b-dirty",
+            "limits": {"cpus": [0, 1], "memory_mb": 2048, "pids": 4096},
         },
         "hosts": [{
-            "name": "local", "fingerprint": "f00dfeed", "cpu": f"Example CPU @ 2.6 GHz{hostile}", "cpus": 2,
-            "memory_mb": 8192, "kernel": "6.1.0", "os": "Debian 12", "engine": "Docker 20.10.24",
-            "limits": {"cpus": [0, 1], "memory_mb": 2048, "pids": 4096},
+            "name": "local", "fingerprint": "f00dfeed", "cpu_model": f"Example CPU @ 2.6 GHz{hostile}",
+            "cpus": [{"id": 0, "core": 0, "llc": 0}, {"id": 1, "core": 1, "llc": 0}], "sockets": 1, "cores": 2,
+            "memory_mb": 8192, "kernel": "6.1.0", "os": "Debian 12", "engine": "Docker 20.10.24", "turbo": None,
+            "null_reasons": {"turbo": "the kernel does not show it here"},
             "states": [
                 {"id": "fast", "trials": 88, "compute_ms": 5.1, "memory_gbps": 9.8, "core_to_core_ns": 66.0, "reference": True},
                 {"id": "slow", "trials": 8, "compute_ms": 5.2, "memory_gbps": 9.6, "core_to_core_ns": 351.0, "reference": False},
@@ -117,7 +119,7 @@ def _cell(label: str, model: str, base_ms: float, scenario: str, batch: int, rng
                      "checked": 16, "mismatch_fraction": 0.0, "verdict": "within tolerance", "tolerance": {"rel_l2": 0.02},
                      "reference_source": "torch float64"},
         "evidence": {"device": "cpu", "executed_on": [f"{label} CPU{hostile}"], "fallback": None,
-                     "batching": "rows" if label == "ncnn" else "native", "detail": {"nodes": 122}},
+                     "batching": "loop" if label == "ncnn" else "native", "detail": {"nodes": 122}},
         "best": False, "tied_with": [],
         "null_reasons": {
             "metrics.latency_ms.p95": "51 samples per trial; 130 needed",
@@ -171,7 +173,7 @@ def _compare(cells: list[dict[str, Any]], model: str, scenario: str, batch: int)
             b["tied_with"].append(a["id"])
         out.append({
             "group": {"model": model, "scenario": scenario, "batch": batch, "precision": "fp32", "threads": 2,
-                      "device": "cpu", "host": "local"},
+                      "instances": 1, "device": "cpu", "host": "local"},
             "a": a["id"], "b": b["id"], "ratio": ratio, "ci": ends, "pairs": 3, "state": "fast",
             "decided": faster is not None, "faster": faster,
             "why": "the corrected interval of the ratio includes 1" if faster is None else

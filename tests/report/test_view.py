@@ -51,7 +51,7 @@ def test_winner_is_named_with_the_paired_ratio_to_the_runner_up() -> None:
     assert answer.verdict is Verdict.DECIDED
     assert answer.sentence.startswith("Fastest: onnxruntime: 6.20 ms (95 % CI ")
     assert "1.30× (1.28–1.31) the speed of ncnn" in answer.sentence
-    assert answer.holes == "Without a figure that counts: openvino (build failed)."
+    assert answer.caveats == "Without a figure that counts: openvino (build failed)."
 
 
 def test_no_winner_is_named_that_the_merge_did_not_flag() -> None:
@@ -103,6 +103,12 @@ def test_winner_that_was_not_compared_with_all_says_so() -> None:
     best, other = (cell_of(matrix, label, "mobilenetv2", 1)["id"] for label in ("onnxruntime", "torch"))
     matrix["comparisons"] = [c for c in matrix["comparisons"] if {c["a"], c["b"]} != {best, other}]
     assert column(matrix, "mobilenetv2", 1).answer.sentence.endswith("; not decided against torch.")
+
+
+def test_an_unstable_estimate_is_named_beside_the_answer() -> None:
+    matrix = sample_matrix()
+    cell_of(matrix, "ncnn", "mobilenetv2", 1)["stability"]["verdict"] = "unstable"
+    assert column(matrix, "mobilenetv2", 1).answer.caveats.endswith("Unstable over the trials: ncnn.")
 
 
 @pytest.mark.parametrize(("keep", "verdict"), [(1, Verdict.ALONE), (0, Verdict.NONE)])
