@@ -10,7 +10,6 @@ import warnings
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 import numpy as np
-
 from zoo.source import SAMPLES, Source
 
 OPSET = 17  # the newest that every importer in this project reads

@@ -9,7 +9,7 @@ from orchestrator.model import Profile
 
 QUICK = Profile(
     name="quick", trials=5, min_duration_s=0.4, min_iterations=3, max_iterations=20_000, warmup_s=0.15, max_cell_s=20.0,
-    trial_timeout_s=180.0, max_retries=2,
+    trial_timeout_s=180.0, max_retries=1,
 )
 STANDARD = Profile(
     name="standard", trials=7, min_duration_s=3.0, min_iterations=10, max_iterations=200_000, warmup_s=1.0,

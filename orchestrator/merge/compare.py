@@ -2,8 +2,9 @@
 
 The rule, and why (the figures are from `benchmarks/decision_power.py`):
 
-* A pair is one round: both trials ran within minutes of each other and in the same state, so what disturbs the machine
-  for long cancels in their log-ratio.
+* A pair is two trials in the same machine state, of the same round wherever that round has both in one state: they ran
+  close in time, so what disturbs the machine for long cancels in their log-ratio. Pairs of several states count
+  together, because the state cancels in each of them; if the ratio itself depends on the state, the interval shows it.
 * The interval is the wider of two: a t-interval on the mean log-ratio with a steadied variance (`variance.py`), and the
   bootstrap interval of its median (`statistics.py`). A percentile bootstrap of five pairs alone would call a winner in
   1 of 16 comparisons of a backend with itself, whatever level was asked for; the t-interval alone lets one wild trial
@@ -81,7 +82,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class _Pairing:
-    """Two cells with the log-ratios of the rounds they share in one state."""
+    """Two cells with the log-ratios of their pairs; `state` names the states that the pairs are of."""
 
     a: Series
     b: Series
@@ -91,13 +92,13 @@ class _Pairing:
 
 
 def compare(
-    series: Sequence[Series], *, reference_states: frozenset[str] = frozenset(), minimum_effect: float = MINIMUM_EFFECT
+    series: Sequence[Series], *, minimum_effect: float = MINIMUM_EFFECT
 ) -> list[Comparison]:
     """All pairs within each group, in the order of (group, a, b); independent of the order of `series`."""
     groups: dict[str, list[Series]] = defaultdict(list)
     for one in sorted(series, key=lambda one: (repr(one.group), one.id)):
         groups[repr(one.group)].append(one)
-    pairings = [_pair(a, b, reference_states) for members in groups.values() for a, b in combinations(members, 2)]
+    pairings = [_pair(a, b) for members in groups.values() for a, b in combinations(members, 2)]
     tested = [pairing for pairing in pairings if len(pairing.logs) >= MIN_PAIRS]
     intervals = _intervals(tested, pooled_freedom=_freedom(groups.values()))
     by_pairing = dict(zip(map(id, tested), intervals, strict=True))
@@ -131,19 +132,30 @@ def holm_levels(p_values: Floats, alpha: float) -> Floats:
     return levels
 
 
-def _pair(a: Series, b: Series, reference_states: frozenset[str]) -> _Pairing:
-    """In the reference state if it has enough rounds of both, else in the state with the most."""
-    best: tuple[tuple[bool, int], str, tuple[float, ...]] | None = None
+def _pair(a: Series, b: Series) -> _Pairing:
+    """Every pair is of one state; pairs of all states count, since the state cancels in each."""
+    logs: list[float] = []
+    states = []
     for state in sorted(set(a.medians_ms) & set(b.medians_ms)):
-        one, other = a.medians_ms[state], b.medians_ms[state]
-        logs = tuple(math.log(one[r]) - math.log(other[r]) for r in sorted(set(one) & set(other)))
-        rank = (state in reference_states and len(logs) >= MIN_PAIRS, len(logs))
-        if logs and (best is None or rank > best[0]):
-            best = (rank, state, logs)
-    if best is None:
+        pairs = _pairs(a.medians_ms[state], b.medians_ms[state])
+        if pairs:
+            states.append(state)
+            logs += [math.log(one) - math.log(other) for one, other in pairs]
+    if not logs:
         return _Pairing(a=a, b=b, state=None, logs=())
-    kept = _without_wild(best[2])
-    return _Pairing(a=a, b=b, state=best[1], logs=kept, wild=len(best[2]) - len(kept))
+    kept = _without_wild(tuple(logs))
+    return _Pairing(a=a, b=b, state="+".join(filter(None, states)) or None, logs=kept, wild=len(logs) - len(kept))
+
+
+def _pairs(one: Mapping[int, float], other: Mapping[int, float]) -> list[tuple[float, float]]:
+    """Within a state: rounds in common first; what is left over on both sides is paired in order of time.
+
+    A machine that changes its state every few seconds leaves few rounds with both cells in one state. What a round's
+    pairing guards against beyond the state, slow drift, is small beside it.
+    """
+    common = sorted(one.keys() & other.keys())
+    left = zip(sorted(one.keys() - other.keys()), sorted(other.keys() - one.keys()), strict=False)
+    return [(one[r], other[r]) for r in common] + [(one[r], other[s]) for r, s in left]
 
 
 def _without_wild(logs: tuple[float, ...]) -> tuple[float, ...]:
@@ -202,8 +214,8 @@ def _judge(pairing: _Pairing, interval: tuple[float, float] | None, minimum_effe
 
 def _why(ends: tuple[float, float] | None, count: int, faster: str | None, minimum_effect: float) -> str:
     if ends is None:
-        return (f"{count} rounds in which both were measured in the same machine state; {MIN_PAIRS} needed"
-                if count else "never measured in the same round and machine state")
+        return (f"{count} pairs of trials in the same machine state; {MIN_PAIRS} needed"
+                if count else "never measured in the same machine state")
     effect = f"{100 * minimum_effect:g} %"
     if faster is not None:
         return f"the corrected interval of the ratio lies beyond the minimum effect of {effect}"

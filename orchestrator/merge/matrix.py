@@ -52,8 +52,7 @@ def merge(
             by_cell[str(record["cell"]["id"])].append(record)
     estimates = [_estimate(cell, by_cell.get(str(cell["id"]), ()), gate, asked) for cell in cells]
     comparisons = compare(
-        [one.series for one in estimates if one.series is not None],
-        reference_states=frozenset(s.id for s in gate.states if s.reference), minimum_effect=minimum_effect,
+        [one.series for one in estimates if one.series is not None], minimum_effect=minimum_effect,
     )
     _mark(cells, estimates, comparisons)
     drifts = anchor_drift([r for r in current if r["trial"].get("anchor")], minimum_effect)

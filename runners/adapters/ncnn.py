@@ -54,15 +54,15 @@ class Adapter(BaseAdapter):
         self._fetches: List[Tuple[str, Tuple[int, ...], Any]] = []
         for name in params.output_order:
             tensor = rows[name]
-            self._fetches.append((f"out{tensor['index']}", tuple(tensor["shape"][1:]), np.dtype(tensor["dtype"])))
+            self._fetches.append((f"out{tensor['index']}", tuple(tensor["shape"]), np.dtype(tensor["dtype"])))
 
     def predict(self, inputs: Feeds) -> List[np.ndarray]:
         """A batch in one go where the graph has a batch axis, else sample after sample."""
         if self._native:
             return self._batch(inputs)
-        if not self._params.batchable:
-            return [fetched[0] for fetched in self._whole(inputs)]
-        count = len(inputs[self._feeds[0][1]])
+        count = len(inputs[self._feeds[0][1]]) if self._params.batchable else 1
+        if count == 1:
+            return self._whole(inputs)
         rows = [self._whole({name: array[i:i + 1] for name, array in inputs.items()}) for i in range(count)]
         return [np.concatenate([row[j] for row in rows]) for j in range(len(self._fetches))]
 
@@ -77,7 +77,7 @@ class Adapter(BaseAdapter):
                 # clone(): ncnn's in-place layers would write into the caller's array.
                 extractor.input(blob, mat(np.ascontiguousarray(array, dtype), batch_index=0).clone())
             for blob, shape, dtype in self._fetches:
-                outputs.append(self._fetch(extractor, blob, 0).reshape((count, *shape)).astype(dtype, copy=False))
+                outputs.append(self._fetch(extractor, blob, 0).reshape((count, *shape[1:])).astype(dtype, copy=False))
         return outputs
 
     def _whole(self, inputs: Feeds) -> List[np.ndarray]:
@@ -87,7 +87,7 @@ class Adapter(BaseAdapter):
             for blob, name, dtype in self._feeds:
                 extractor.input(blob, self._ncnn.Mat(np.ascontiguousarray(inputs[name], dtype)).clone())
             for blob, shape, dtype in self._fetches:
-                outputs.append(self._fetch(extractor, blob, NO_BATCH_AXIS).reshape((1, *shape)).astype(dtype, copy=False))
+                outputs.append(self._fetch(extractor, blob, NO_BATCH_AXIS).reshape(shape).astype(dtype, copy=False))
         return outputs
 
     def _fetch(self, extractor: Any, blob: str, batch_index: int) -> np.ndarray:
@@ -111,7 +111,8 @@ class Adapter(BaseAdapter):
         elif narrow:
             fallback = f"ncnn computes in fewer than 32 bits: {', '.join(narrow)}"
         return Evidence(
-            device="gpu" if on else "cpu", executed_on=["ncnn CPU"], fallback=fallback, batching="native" if self._native else "loop",
+            device="gpu" if on else "cpu", executed_on=["ncnn CPU"], fallback=fallback,
+            batching="native" if self._native else "loop",
             detail={"layers": sum(kinds.values()), "layer_types": kinds, "threads": option.num_threads,
                     **{name: getattr(option, name) for name in SETTINGS}},
         )

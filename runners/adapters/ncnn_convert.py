@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 from typing import Any, Dict, List, Tuple
 
@@ -20,7 +21,8 @@ from .ncnn_graph import Graph, repair
 
 STEM = "model.ncnn"
 SUFFIX = {"float32": "f32", "float64": "f64", "float16": "f16", "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8",
-          "uint8": "u8", "bool": "bool"}
+          "uint8": "u8"}
+MAX_BYTES = 2 ** 31 - 2 ** 20
 MAX_RANK = 5  # ncnn's Mat: batch, channel, depth, row, column
 
 
@@ -63,7 +65,7 @@ def _examples(params: ConvertParams) -> Dict[str, np.ndarray]:
         examples[name] = array[:1] if params.batchable else array[0]
     for name, array in examples.items():
         if array.dtype.name not in SUFFIX:
-            raise Unsupported(f"ncnn takes no {array.dtype.name} ({name})")
+            raise Unsupported(f"pnnx takes no input of type {array.dtype.name} ({name})")
         if array.ndim == 0 or array.size == 0:
             raise Unsupported(f"ncnn takes no scalar or empty input ({name})")
         if array.ndim > MAX_RANK:
@@ -78,7 +80,11 @@ def _check(path: str, params: ConvertParams, examples: Dict[str, np.ndarray]) ->
     import onnx
 
     model = onnx.load(path, load_external_data=False)
+    if sum(os.path.getsize(file) for file in {path, *_beside(path, model)}) > MAX_BYTES:
+        raise Unsupported("pnnx reads models of up to 2 GB")
     for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            raise Unsupported(f"operator {node.domain}::{node.op_type} is none of ONNX's own")
         if any(attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in node.attribute):
             raise Unsupported(f"ncnn has no control flow: operator {node.op_type} has a subgraph")
     initial = {tensor.name for tensor in model.graph.initializer}
@@ -105,18 +111,28 @@ def _pin(tensor: Any, shape: Tuple[int, ...]) -> None:
         dims.dim.add().dim_value = size
 
 
+def _beside(path: str, model: Any) -> List[str]:
+    """The files that hold the model's external data."""
+    folder = os.path.dirname(os.path.abspath(path))
+    names = {entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"}
+    return [os.path.join(folder, name) for name in sorted(names)]
+
+
 def _pnnx(path: str, scratch: str, examples: Dict[str, np.ndarray]) -> str:
-    """Run the tool inside `scratch`; returns what it printed. It writes beside the model, hence the links."""
-    here = os.path.dirname(os.path.abspath(path))
-    for name in os.listdir(here):  # external data is looked up beside the model
-        if os.path.isfile(os.path.join(here, name)) and name != "model.onnx":
-            os.symlink(os.path.join(here, name), os.path.join(scratch, name))
-    os.symlink(os.path.abspath(path), os.path.join(scratch, "model.onnx"))
+    """Run the tool inside `scratch`, where it leaves a dozen files; returns what it printed."""
+    import onnx
+
+    local = os.path.join(scratch, "model.onnx")
+    if _beside(path, onnx.load(path, load_external_data=False)):
+        onnx.save(onnx.load(path), local)  # pnnx crashes on weights that lie beside the file
+    else:
+        os.symlink(os.path.abspath(path), local)
     shapes = ",".join(
         "[" + ",".join(str(size) for size in array.shape) + "]" + SUFFIX[array.dtype.name] for array in examples.values())
     done = subprocess.run([_tool(), "model.onnx", "inputshape=" + shapes, "fp16=0"], cwd=scratch, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
     log = done.stdout.decode(errors="replace")
+    sys.stdout.write(log)
     if done.returncode != 0:
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
         raise Unsupported(f"pnnx cannot convert this model ({how}): {_last_words(log)}")
@@ -134,7 +150,8 @@ def _tool() -> str:
 
 
 def _last_words(log: str) -> str:
-    lines = [line.strip() for line in log.splitlines() if line.strip() and line.strip()[0] not in "│┌└├┃┏┗━#"]
+    plain = re.sub(r"\x1b\[[\d;]*m", "", log)
+    lines = [line.strip() for line in plain.splitlines() if line.strip() and line.strip()[0] not in "│┌└├┃┏┗━#"]
     return " / ".join(lines[-3:])[:400] or "it printed nothing"
 
 

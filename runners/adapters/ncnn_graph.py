@@ -136,9 +136,9 @@ def _with_axes(graph: Graph, pnnx_text: str, batch_index: int) -> Graph:
     for kind in REDUCTIONS:
         wanted = [layer for layer in layers if layer.kind == "Reduction" and layer.name.startswith(kind + "_")]
         lines = [line for line in pnnx_text.splitlines() if line.startswith(f"torch.{kind} ")]
-        for layer, line in zip(wanted, lines if len(lines) == len(wanted) else []):
-            if _lacks_axes(layer):
-                layers[layers.index(layer)] = _with_axis(layer, line, batch_index)
+        if len(lines) == len(wanted):  # both files list them in the same order
+            for index, layer in enumerate(wanted):
+                layers[layers.index(layer)] = _with_axis(layer, lines[index], batch_index)
     if any(_lacks_axes(layer) for layer in layers):
         raise Unsupported("pnnx lost the axes of a reduction")
     return Graph(layers=tuple(layers))

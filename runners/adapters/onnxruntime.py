@@ -58,8 +58,8 @@ class Adapter(BaseAdapter):
             fallback = f"every node went to {', '.join(executed_on)} and none to {self._wanted}"
         return Evidence(
             device="cpu" if executed_on == [PROVIDERS["cpu"]] else "cuda", executed_on=executed_on, fallback=fallback,
-            detail={"registered": registered, "nodes": nodes,
-                    "intra_op_threads": self._options.intra_op_num_threads, "inter_op_threads": self._options.inter_op_num_threads},
+            detail={"registered": registered, "nodes": nodes, "intra_op_threads": self._options.intra_op_num_threads,
+                    "inter_op_threads": self._options.inter_op_num_threads},
         )
 
     def versions(self) -> Dict[str, str]:
@@ -102,7 +102,7 @@ def _options(params: Params) -> Any:
 
 def _explained(error: Exception) -> Exception:
     """`Unsupported` where the message says that the model is beyond ONNX Runtime; else the error itself."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).split(" failed:")[-1]  # what precedes it is a path
     signs = ("NOT_IMPLEMENTED", "Could not find an implementation", "is not a registered function/op",
              "No Op registered for", "official support for", "is under development", "No opset import for domain")
     return Unsupported(text[:300]) if any(sign in text for sign in signs) else error

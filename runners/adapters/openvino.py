@@ -1,6 +1,7 @@
 """OpenVINO: reads the model's own ONNX file."""
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, List
 
 import numpy as np
@@ -39,27 +40,24 @@ class Adapter(BaseAdapter):
             raise _explained(error) from error
         self._request = self._compiled.create_infer_request()
         self._infer = self._request.infer
-        ports = [self._compiled.output(name) for name in self._params.output_order]
-        self._indices = [next(i for i, port in enumerate(self._compiled.outputs) if port == wanted) for wanted in ports]
-        # By position: looking names up costs more than the spam network itself.
-        names = [next(name for name in port.get_names() if name in self._params.input_order) for port in self._compiled.inputs]
-        self._names = names
+        outputs = list(self._compiled.outputs)
+        self._indices = [outputs.index(self._compiled.output(name)) for name in self._params.output_order]
         return True
 
     def predict(self, inputs: Feeds) -> List[np.ndarray]:
         """Shared with the request on both sides: an output is overwritten by the next call."""
-        results = self._infer([inputs[name] for name in self._names], share_inputs=True, share_outputs=True)
+        results = self._infer(inputs, share_inputs=True, share_outputs=True).to_tuple()
         return [results[index] for index in self._indices]
 
     def evidence(self) -> Evidence:
         """What the plugin says of the compiled model, asked after it ran."""
         ask = self._compiled.get_property
         executed = [str(device) for device in ask("EXECUTION_DEVICES")]
-        precision = str(ask("INFERENCE_PRECISION_HINT"))
+        precision = str(ask("INFERENCE_PRECISION_HINT").get_type_name())
         fallback = None
         if executed != [self._device]:
             fallback = f"asked for {self._device}, executed on {', '.join(executed)}"
-        elif "float32" not in precision and "'f32'" not in precision and precision != "f32":
+        elif precision != "f32":
             fallback = f"asked for fp32, the plugin computes in {precision}"
         return Evidence(
             device=executed[0].lower() if executed else "unknown", executed_on=executed, fallback=fallback,
@@ -91,6 +89,8 @@ class Adapter(BaseAdapter):
 def _explained(error: Exception) -> Exception:
     """`Unsupported` where the message says that the model is beyond OpenVINO; else the error itself."""
     text = " ".join(str(error).split())
-    signs = ("OpenVINO does not support the following ONNX operations", "is not supported", "not implemented", "Not Implemented",
-             "unsupported", "No translator found")
+    missing = re.search(r"No conversion rule found for operations: (.+?)(?= --|$)", text)
+    if missing:
+        return Unsupported(f"OpenVINO has no operator {missing.group(1)[:200]}")
+    signs = ("is not supported", "not implemented", "Not Implemented", "unsupported", "does not support")
     return Unsupported(text[-300:]) if any(sign in text for sign in signs) else error

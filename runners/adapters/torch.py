@@ -65,7 +65,7 @@ class Adapter(BaseAdapter):
         if len(arrays[0]) % self._fixed:
             raise Unsupported(f"the converted program takes {self._fixed} samples at a time")
         parts = [self._infer([array[i:i + self._fixed] for array in arrays]) for i in range(0, len(arrays[0]), self._fixed)]
-        return [np.concatenate(rows) for rows in zip(*parts)]
+        return [np.concatenate([part[index] for part in parts]) for index in range(len(parts[0]))]
 
     def _infer(self, arrays: List[np.ndarray]) -> List[np.ndarray]:
         tensors = [torch.from_numpy(array) for array in arrays]
@@ -108,8 +108,9 @@ class Adapter(BaseAdapter):
     def evidence(self) -> Evidence:
         """Where the parameters are, and for jit and compile what was really made."""
         devices = {str(tensor.device) for tensor in (*self._module.parameters(), *self._module.buffers())} or {"cpu"}
-        detail: Dict[str, Any] = {"mode": self._mode, "threads": torch.get_num_threads(), "interop_threads": torch.get_num_interop_threads(),
-                                  "source": "torchscript" if self._script else "torch.export", "fixed_batch": self._fixed}
+        detail: Dict[str, Any] = {
+            "mode": self._mode, "threads": torch.get_num_threads(), "interop_threads": torch.get_num_interop_threads(),
+            "source": "torchscript" if self._script else "torch.export", "fixed_batch": self._fixed}
         fallback = None
         if devices != {"cpu"}:
             fallback = f"asked for the CPU, tensors are on {', '.join(sorted(devices))}"

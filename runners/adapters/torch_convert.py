@@ -121,7 +121,9 @@ def _traced(module: Any, params: ConvertParams, batch: int, *, another: int) -> 
 def _agree(made: Any, module: Any, params: ConvertParams, batch: int) -> None:
     """What was captured must give the module's own answers, also for another batch than it was captured with."""
     rows = _rows(params, batch)
-    for got, wanted in zip(made(*rows), module(*rows)):
+    answers, expected = made(*rows), module(*rows)
+    for index, wanted in enumerate(expected):
+        got = answers[index]
         if got.shape != wanted.shape or not torch.allclose(got.double(), wanted.double(), equal_nan=True, **AGREE):
             raise ValueError(f"at batch {batch} the captured program gives other answers than the module")
 

@@ -11,6 +11,7 @@ from onnx2torch.node_converters import registry
 from onnx2torch.utils.common import OnnxMapping, OperationConverterResult, get_const_value
 
 Numbers = List[int]
+PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}  # ONNX's word → torch's
 
 
 class Reshape(torch.nn.Module):
@@ -35,7 +36,7 @@ class Expand(torch.nn.Module):
         missing = max(0, x.dim() - len(self.shape))
         wanted = [1] * missing + self.shape
         padded = [1] * (len(wanted) - x.dim()) + list(x.shape)
-        return x.expand([have if want == 1 else want for have, want in zip(padded, wanted)])
+        return x.expand([padded[i] if want == 1 else want for i, want in enumerate(wanted)])
 
 
 class Slice(torch.nn.Module):
@@ -43,7 +44,8 @@ class Slice(torch.nn.Module):
 
     def __init__(self, starts: Numbers, ends: Numbers, axes: Optional[Numbers], steps: Optional[Numbers]) -> None:
         super().__init__()
-        self.parts = list(zip(starts, ends, axes or range(len(starts)), steps or [1] * len(starts)))
+        axes, steps = axes or list(range(len(starts))), steps or [1] * len(starts)
+        self.parts = [(starts[i], ends[i], axes[i], steps[i]) for i in range(len(starts))]
 
     def forward(self, x: Any) -> Any:
         for start, end, axis, step in self.parts:
@@ -93,17 +95,15 @@ class TopK(torch.nn.Module):
 class Pad(torch.nn.Module):
     """Constant, reflect or edge; `pads` in ONNX's order."""
 
-    MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
-
     def __init__(self, pads: Numbers, mode: str, value: float) -> None:
         super().__init__()
         half = len(pads) // 2
-        turned = [size for pair in zip(pads[:half][::-1], pads[half:][::-1]) for size in pair]
-        if mode not in self.MODES:
+        turned = [size for axis in reversed(range(half)) for size in (pads[axis], pads[half + axis])]
+        if mode not in PAD_MODES:
             raise NotImplementedError(f"Pad in mode {mode} is not implemented")
         while mode != "constant" and len(turned) > 2 and turned[-2:] == [0, 0]:
             turned = turned[:-2]  # torch wants no pads for leading axes in these modes
-        self.pads, self.mode, self.value = turned, self.MODES[mode], value
+        self.pads, self.mode, self.value = turned, PAD_MODES[mode], value
 
     def forward(self, x: Any) -> Any:
         return torch.nn.functional.pad(x, self.pads, mode=self.mode, value=self.value if self.mode == "constant" else None)
@@ -149,6 +149,15 @@ def _split(node: Any, constant: Constants) -> Any:
     return Split(sizes, node.attributes.get("axis", 0))
 
 
+def _shaped(kind: Any) -> Callable[[Any, Constants], Any]:
+    """For modules that are made of the second input alone."""
+    def make(node: Any, constant: Constants) -> Any:
+        del node
+        return kind(constant(1) or [])
+
+    return make
+
+
 def _slice(node: Any, constant: Constants) -> Any:
     del node
     return Slice(constant(1) or [], constant(2) or [], constant(3), constant(4))
@@ -156,10 +165,10 @@ def _slice(node: Any, constant: Constants) -> Any:
 
 MAKERS: Dict[str, Tuple[Tuple[int, ...], Callable[[Any, Constants], Any]]] = {
     "Reshape": ((5, 13, 14), _reshape),
-    "Expand": ((8, 13), lambda node, constant: Expand(constant(1) or [])),
+    "Expand": ((8, 13), _shaped(Expand)),
     "Slice": ((10, 11, 13), _slice),
-    "Squeeze": ((13,), lambda node, constant: Squeeze(constant(1))),
-    "Tile": ((6, 13), lambda node, constant: Tile(constant(1) or [])),
+    "Squeeze": ((13,), _shaped(Squeeze)),
+    "Tile": ((6, 13), _shaped(Tile)),
     "TopK": ((10, 11), _topk),
     "Pad": ((11, 13), _pad),
     "Split": ((13,), _split),

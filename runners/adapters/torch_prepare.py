@@ -23,7 +23,7 @@ def prepared(path: str, samples: Dict[str, np.ndarray], *, batchable: bool, batc
     large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > _LARGE
     _pin_inputs(model, samples, batchable=batchable, batch=batch)
     if not large:  # these work on serialised models, which end at 2 GB
-        model = _at_opset(model)
+        model = _at_opset(_inlined(model))
         model = _slimmed(model)
         model = _slimmed(constant_reshapes(model))
     _distinct_outputs(model)
@@ -45,6 +45,32 @@ def _pin_inputs(model: Any, samples: Dict[str, np.ndarray], *, batchable: bool, 
                 dim.dim_value = batch
             else:
                 dim.dim_value = size
+
+
+def _inlined(model: Any) -> Any:
+    """Functions written out: the file's own, and operators newer than OPSET that ONNX defines by older ones (Gelu …)."""
+    import onnx
+    from onnx import inliner
+
+    newer = {("", "CastLike")}  # what their definitions are made of, and itself one
+    for node in model.graph.node:
+        if node.domain in ("", "ai.onnx") and not _existed(node.op_type):
+            newer.add((node.domain, node.op_type))
+    try:
+        model = inliner.inline_local_functions(model) if model.functions else model
+        return inliner.inline_selected_functions(model, sorted(newer), inline_schema_functions=True)
+    except (AttributeError, RuntimeError, TypeError, onnx.checker.ValidationError):
+        return model
+
+
+def _existed(operator: str) -> bool:
+    import onnx
+
+    try:
+        onnx.defs.get_schema(operator, max_inclusive_version=OPSET, domain="")
+    except onnx.defs.SchemaError:
+        return False
+    return True
 
 
 def _at_opset(model: Any) -> Any:

@@ -110,7 +110,8 @@ class _Known:
         if not left or not right:
             return None
         result: List[Dim] = []
-        for a, b in zip(left * (size // len(left)), right * (size // len(right))):
+        for index in range(size):
+            a, b = left[index % len(left)], right[index % len(right)]
             numbers = isinstance(a, int) and isinstance(b, int)
             result.append({"Mul": a * b, "Add": a + b, "Sub": a - b}[kind] if numbers else None)  # type: ignore[operator]
         return result

@@ -13,8 +13,8 @@ def build(seed: int) -> Source:
     import torch
 
     layers = []
-    for index, (width, following) in enumerate(zip(WIDTHS, WIDTHS[1:])):
-        layers.append(torch.nn.Linear(width, following))
+    for index in range(len(WIDTHS) - 1):
+        layers.append(torch.nn.Linear(WIDTHS[index], WIDTHS[index + 1]))
         layers.append(torch.nn.ReLU() if index < len(WIDTHS) - 2 else torch.nn.Sigmoid())
     module = torch.nn.Sequential(*layers).eval()
     fill_weights(module, seed)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ class Strange:
     runs: bool = True  # whether ONNX Runtime is expected to run it
 
     def write(self, folder: Path) -> Path:
-        """model.onnx, inputs.npz, reference.npz (ONNX Runtime's own answers) and about.json, as a preparation leaves them."""
+        """model.onnx, inputs.npz and reference.npz (ONNX Runtime's own answers), as a preparation leaves them."""
         folder.mkdir(parents=True)
         path = folder / "model.onnx"
         if self.external:
@@ -47,11 +46,11 @@ class Strange:
             if self.batchable:
                 found = session.run(outputs, self.inputs)
             else:
-                each = [session.run(outputs, {n: v[i] for n, v in self.inputs.items()}) for i in range(SAMPLES)]
+                each = [session.run(outputs, {n: np.asarray(v[i]) for n, v in self.inputs.items()}) for i in range(SAMPLES)]
                 found = [np.stack([row[j] for row in each]) for j in range(len(outputs))]
             np.savez(folder / "reference.npz", **dict(zip(outputs, found, strict=True)))
-        about = {"name": self.name, "input_order": list(self.inputs), "output_order": outputs, "batchable": self.batchable}
-        (folder / "about.json").write_text(json.dumps(about))
+        else:
+            np.savez(folder / "reference.npz", **{name: np.zeros(SAMPLES) for name in outputs})  # type: ignore[arg-type]
         return path
 
 
@@ -61,7 +60,7 @@ def _value(name: str, kind: int, shape: Sequence[int | str]) -> onnx.ValueInfoPr
 
 def _model(
     nodes: list[onnx.NodeProto], inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto],
-    weights: dict[str, Array], opset: int = 17, ir: int = 8,
+    weights: Mapping[str, Any], opset: int = 17, ir: int = 8,
 ) -> onnx.ModelProto:
     initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, "strange", inputs, outputs, initializers)
@@ -78,7 +77,8 @@ def opset7() -> Strange:
     weights = {"k": _normal(4, 3, 3, 3), "s": _normal(4) ** 2, "b": _normal(4), "m": _normal(4), "v": _normal(4) ** 2 + 1,
                "w": _normal(64, 5), "c": _normal(5)}
     nodes = [
-        helper.make_node("Conv", ["x", "k"], ["h"], pads=[1, 1, 1, 1]), helper.make_node("BatchNormalization", list("hsbmv"), ["n"]),
+        helper.make_node("Conv", ["x", "k"], ["h"], pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", list("hsbmv"), ["n"]),
         helper.make_node("Relu", ["n"], ["r"]), helper.make_node("MaxPool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
         helper.make_node("Flatten", ["p"], ["f"]), helper.make_node("Gemm", ["f", "w", "c"], ["g"]),
         helper.make_node("Softmax", ["g"], ["y"]),
@@ -89,17 +89,17 @@ def opset7() -> Strange:
 
 
 def branch() -> Strange:
-    """If."""
+    """If: the sum of the sample decides."""
     def body(name: str, kind: str) -> onnx.GraphProto:
-        return helper.make_graph([helper.make_node(kind, ["x", "w"], [name])], name, [], [_value(name, F, ["N", 4])])
+        return helper.make_graph([helper.make_node(kind, ["x", "w"], [name])], name, [], [_value(name, F, [2, 4])])
 
     nodes = [
         helper.make_node("ReduceSum", ["x"], ["t"], keepdims=0), helper.make_node("Greater", ["t", "zero"], ["c"]),
         helper.make_node("If", ["c"], ["y"], then_branch=body("a", "Mul"), else_branch=body("b", "Add")),
     ]
     weights = {"w": _normal(4), "zero": np.float32(0)}
-    return Strange(name="branch", model=_model(nodes, [_value("x", F, ["N", 4])], [_value("y", F, ["N", 4])], weights),
-                   inputs={"x": _normal(SAMPLES, 4)})
+    return Strange(name="branch", batchable=False, model=_model(nodes, [_value("x", F, [2, 4])], [_value("y", F, [2, 4])], weights),
+                   inputs={"x": _normal(SAMPLES, 2, 4)})
 
 
 def loop() -> Strange:
@@ -110,7 +110,7 @@ def loop() -> Strange:
         "body", [_value("i", I64, []), _value("go", BOOL, []), _value("prev", F, ["N", 4])],
         [_value("go_on", BOOL, []), _value("next", F, ["N", 4])])
     nodes = [helper.make_node("Loop", ["trips", "true", "x"], ["y"], body=body)]
-    weights = {"w": _normal(4), "trips": np.int64(3), "true": np.bool_(True)}
+    weights = {"w": _normal(4), "trips": np.int64(3), "true": np.array([True])[0]}
     return Strange(name="loop", model=_model(nodes, [_value("x", F, ["N", 4])], [_value("y", F, ["N", 4])], weights),
                    inputs={"x": _normal(SAMPLES, 4)})
 
@@ -178,15 +178,17 @@ def spatial() -> Strange:
 def scalar() -> Strange:
     """An input without axes, hence without a batch."""
     nodes = [helper.make_node("Mul", ["x", "s"], ["m"]), helper.make_node("MatMul", ["m", "w"], ["y"])]
+    inputs = [_value("x", F, [2, 4]), _value("s", F, [])]
     return Strange(name="scalar", batchable=False, inputs={"x": _normal(SAMPLES, 2, 4), "s": _normal(SAMPLES)},
-                   model=_model(nodes, [_value("x", F, [2, 4]), _value("s", F, [])], [_value("y", F, [2, 3])], {"w": _normal(4, 3)}))
+                   model=_model(nodes, inputs, [_value("y", F, [2, 3])], {"w": _normal(4, 3)}))
 
 
 def fixed() -> Strange:
     """A batch of four and no other."""
     nodes = [helper.make_node("Conv", ["x", "k"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
+    inputs, outputs = [_value("x", F, [4, 3, 6, 6])], [_value("y", F, [4, 2, 4, 4])]
     return Strange(name="fixed", batchable=False, inputs={"x": _normal(SAMPLES, 4, 3, 6, 6)},
-                   model=_model(nodes, [_value("x", F, [4, 3, 6, 6])], [_value("y", F, [4, 2, 4, 4])], {"k": _normal(2, 3, 3, 3)}))
+                   model=_model(nodes, inputs, outputs, {"k": _normal(2, 3, 3, 3)}))
 
 
 def external() -> Strange:

@@ -55,7 +55,7 @@ def test_cells_of_different_groups_are_not_compared() -> None:
 
 @pytest.mark.parametrize(("a", "b", "pairs", "word"), [
     (series("a", [1.0] * 5), series("b", [2.0] * 5, state="s2"), 0, "never measured in the same"),
-    (series("a", [1.0] * 5), series("b", [2.0] * 2), 2, "2 rounds"),
+    (series("a", [1.0] * 5), series("b", [2.0] * 2), 2, "2 pairs"),
 ])
 def test_without_common_rounds_in_one_state_nothing_is_decided(a: Series, b: Series, pairs: int, word: str) -> None:
     [one] = compare([a, b])
@@ -63,14 +63,26 @@ def test_without_common_rounds_in_one_state_nothing_is_decided(a: Series, b: Ser
     assert word in one.why
 
 
-def test_rounds_are_paired_within_the_usual_state_if_it_has_enough() -> None:
-    both = {"s1": {0: 1.0, 1: 1.0, 2: 1.01}, "s2": {3: 1.8, 4: 1.8, 5: 1.81, 6: 1.8}}
+def test_pairs_of_all_states_count_and_each_is_of_one_state() -> None:
+    both = {"s1": {0: 1.0, 1: 1.0, 2: 1.01}, "s2": {3: 1.8, 4: 1.8}}
     one = Series(id="a", group=GROUP, medians_ms=both)
     other = Series(id="b", group=GROUP, medians_ms={s: {r: 2 * v for r, v in m.items()} for s, m in both.items()})
-    [usual] = compare([one, other], reference_states=frozenset({"s1"}))
-    [longest] = compare([one, other])
-    assert (usual.state, usual.pairs, usual.faster) == ("s1", 3, "a")
-    assert (longest.state, longest.pairs, longest.faster) == ("s2", 4, "a")
+    [found] = compare([one, other])
+    assert (found.state, found.pairs, found.faster, found.ratio) == ("s1+s2", 5, "a", pytest.approx(0.5))
+
+
+def test_trials_of_one_state_but_of_other_rounds_are_paired_in_order_of_time() -> None:
+    one = Series(id="a", group=GROUP, medians_ms={"s1": {0: 1.0, 1: 1.0, 4: 1.0}, "s2": {2: 1.8, 3: 1.8}})
+    other = Series(id="b", group=GROUP, medians_ms={"s1": {0: 2.0, 2: 2.0, 3: 2.0}, "s2": {1: 3.6, 4: 3.6}})
+    [found] = compare([one, other])
+    assert (found.pairs, found.ratio, found.faster) == (5, pytest.approx(0.5), "a")
+
+
+def test_a_ratio_that_depends_on_the_state_is_not_decided_by_one_of_them() -> None:
+    one = Series(id="a", group=GROUP, medians_ms={"s1": {0: 1.0, 1: 1.0, 2: 1.0}, "s2": {3: 2.0, 4: 2.0}})
+    other = Series(id="b", group=GROUP, medians_ms={"s1": {0: 1.2, 1: 1.2, 2: 1.2}, "s2": {3: 1.6, 4: 1.6}})
+    [found] = compare([one, other])
+    assert not found.decided
 
 
 def test_one_trial_that_disagrees_keeps_two_cells_tied() -> None:

@@ -1,0 +1,119 @@
+"""Settings reach the backend, and evidence is what the backend says of itself, not what it was asked for."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from tests.adapters.jobs import Prepared, Runner
+
+pytestmark = pytest.mark.slow
+ROWS = 4
+
+
+@pytest.fixture
+def convolutions(tmp_path: Path) -> Prepared:
+    """Two 3×3 convolutions and a projection, from ONNX."""
+    rng = np.random.default_rng(3)
+    weights = {"k": (8, 3, 3, 3), "l": (8, 8, 3, 3), "w": (8, 5)}
+    nodes = [
+        helper.make_node("Conv", ["x", "k"], ["a"], pads=[1, 1, 1, 1]), helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "l"], ["c"], pads=[1, 1, 1, 1]), helper.make_node("GlobalAveragePool", ["c"], ["g"]),
+        helper.make_node("Flatten", ["g"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 16, 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 5])],
+        [numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), key) for key, shape in weights.items()])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "model.onnx")
+    inputs = rng.standard_normal((ROWS, 3, 16, 16)).astype(np.float32)
+    np.savez(tmp_path / "inputs.npz", x=inputs)
+    reference = ReferenceEvaluator(str(tmp_path / "model.onnx")).run(None, {"x": inputs})
+    np.savez(tmp_path / "reference.npz", y=np.asarray(reference[0]))
+    return Prepared(folder=tmp_path, input_order=["x"], output_order=["y"], batchable=True)
+
+
+def measured(result: dict[str, Any]) -> dict[str, Any]:
+    """Evidence of a trial that went well."""
+    assert result["failure"] is None
+    assert all(cell["status"] == "ok" and cell["fidelity"]["rel_l2"] < 1e-3 for cell in result["cells"])
+    evidence = result["evidence"]
+    assert evidence["fallback"] is None
+    return dict(evidence)
+
+
+@pytest.mark.parametrize("settings", [
+    {"graph_optimization_level": "disable"}, {"graph_optimization_level": "all", "allow_spinning": False},
+    {"execution_mode": "parallel"}, {"enable_cpu_mem_arena": False}])
+def test_onnxruntime_says_which_provider_got_the_nodes(settings: dict[str, Any], convolutions: Prepared, runner: Runner) -> None:
+    path = convolutions.folder / "model.onnx"
+    evidence = measured(runner.trial("onnxruntime", convolutions, path, batches=(1, 2), settings=settings))
+    assert evidence["executed_on"] == ["CPUExecutionProvider"]
+    nodes = evidence["detail"]["nodes"]["CPUExecutionProvider"]
+    assert (nodes == 6) if settings.get("graph_optimization_level") == "disable" else (0 < nodes <= 8)
+    threads = (evidence["detail"]["intra_op_threads"], evidence["detail"]["inter_op_threads"])
+    assert threads == ((1, 2) if "execution_mode" in settings else (2, 1))
+
+
+def test_onnxruntime_without_the_device_is_a_fallback_or_unsupported(convolutions: Prepared, runner: Runner) -> None:
+    path = convolutions.folder / "model.onnx"
+    result = runner.trial("onnxruntime", convolutions, path, batches=(1,), device="cuda")
+    said = result["failure"]["kind"] if result["failure"] else "none"
+    assert said in ("fallback", "unsupported") or "CUDA" in result["evidence"]["fallback"]
+
+
+@pytest.mark.parametrize(("hint", "streams"), [("latency", 1), ("throughput", 2), ("none", 1)])
+def test_openvino_says_threads_streams_and_precision(hint: str, streams: int, convolutions: Prepared, runner: Runner) -> None:
+    settings = {"performance_hint": hint, "num_streams": streams, "enable_cpu_pinning": False}
+    path = convolutions.folder / "model.onnx"
+    evidence = measured(runner.trial("openvino", convolutions, path, batches=(1, 2), settings=settings))
+    assert evidence["executed_on"] == ["CPU"]
+    assert evidence["detail"]["threads"] == 2
+    assert evidence["detail"]["streams"] == streams
+    assert evidence["detail"]["inference_precision"] == "f32"
+    assert evidence["detail"]["pinning"] is False
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("mode", ["eager", "jit", "compile"])
+def test_torch_shows_what_was_made_of_the_model(mode: str, channels_last: bool, convolutions: Prepared,
+                                                runner: Runner) -> None:
+    if mode == "compile" and shutil.which("g++") is None:
+        pytest.skip("no g++ on this machine")
+    path, _ = runner.convert("torch", convolutions)
+    assert path is not None
+    settings = {"mode": mode, "channels_last": channels_last}
+    detail = measured(runner.trial("torch", convolutions, path, batches=(1, 2), settings=settings))["detail"]
+    assert detail["mode"] == mode
+    assert detail["threads"] == 2
+    if mode == "jit":
+        assert detail["frozen"] is True
+    if mode == "compile":
+        assert detail["compiled_graphs"] == 2  # one for each batch
+        assert detail["graph_breaks"] == 0
+
+
+@pytest.mark.parametrize("switch", [True, False])
+def test_ncnn_has_its_narrow_types_off(switch: bool, convolutions: Prepared, runner: Runner) -> None:
+    path, _ = runner.convert("ncnn", convolutions)
+    assert path is not None
+    settings = dict.fromkeys(("use_packing_layout", "use_winograd_convolution", "use_sgemm_convolution"), switch)
+    evidence = measured(runner.trial("ncnn", convolutions, path, batches=(1, 3), settings=settings))
+    assert evidence["batching"] == "native"
+    assert {name: evidence["detail"][name] for name in settings} == settings
+    assert evidence["detail"]["layer_types"]["Convolution"] == 2
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_another_precision_is_refused_and_not_ignored(backend: str, convolutions: Prepared, runner: Runner) -> None:
+    path = convolutions.folder / "model.onnx"
+    result = runner.trial(backend, convolutions, path, batches=(1,), precision="int8")
+    assert result["failure"]["kind"] == "unsupported"
+    assert "int8" in result["failure"]["message"]
