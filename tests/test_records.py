@@ -21,7 +21,9 @@ def cell(**more: Any) -> Cell:
     return Cell(**{**base, **more})
 
 
-def record(of: Cell, *, index: int = 0, attempt: int = 0, status: str = "ok", valid: bool = True, anchor: bool = False) -> dict[str, Any]:
+def record(
+    of: Cell, *, index: int = 0, attempt: int = 0, status: str = "ok", valid: bool = True, anchor: bool = False
+) -> dict[str, Any]:
     return {
         "schema": SCHEMA, "key": record_key(of, {}), "cell": {**of.canonical(), "id": of.id}, "status": status, "valid": valid,
         "trial": {"index": index, "attempt": attempt, "anchor": anchor},

@@ -98,7 +98,8 @@ def branch() -> Strange:
         helper.make_node("If", ["c"], ["y"], then_branch=body("a", "Mul"), else_branch=body("b", "Add")),
     ]
     weights = {"w": _normal(4), "zero": np.float32(0)}
-    return Strange(name="branch", batchable=False, model=_model(nodes, [_value("x", F, [2, 4])], [_value("y", F, [2, 4])], weights),
+    inputs, outputs = [_value("x", F, [2, 4])], [_value("y", F, [2, 4])]
+    return Strange(name="branch", batchable=False, model=_model(nodes, inputs, outputs, weights),
                    inputs={"x": _normal(SAMPLES, 2, 4)})
 
 

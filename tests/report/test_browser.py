@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sample import FAILURES, HOSTILE, large_matrix, sample_matrix
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from orchestrator.report.html import render_html
+from tests.report.sample import FAILURES, HOSTILE, large_matrix, sample_matrix
 
 pytestmark = pytest.mark.browser
 

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
-from sample import FAILURES, HOSTILE, sample_matrix
 
 import orchestrator
 import orchestrator.report.write as write_module
@@ -22,6 +21,7 @@ from orchestrator.report.markdown import render_markdown
 from orchestrator.report.tables import SCHEMA, csv_text, flat_rows, parquet_bytes
 from orchestrator.report.terminal import print_matrix
 from orchestrator.report.write import write_reports
+from tests.report.sample import FAILURES, HOSTILE, sample_matrix
 
 _GOLDEN = Path(__file__).parent / "golden"
 

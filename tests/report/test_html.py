@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from sample import FAILURES, HOSTILE, large_matrix, sample_matrix
 
 from orchestrator.report.html import render_html
+from tests.report.sample import FAILURES, HOSTILE, large_matrix, sample_matrix
 
 
 class Page(HTMLParser):

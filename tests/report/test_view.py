@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample import CONDITIONS, LABELS, MODELS, sample_matrix
 
 from orchestrator.report.answers import Verdict
 from orchestrator.report.cells import NO_REASON, CellView
@@ -16,6 +15,7 @@ from orchestrator.report.metrics import View
 from orchestrator.report.plots import cold_start, interval_plot
 from orchestrator.report.units import Unit
 from orchestrator.report.view import Column, build_view
+from tests.report.sample import CONDITIONS, LABELS, MODELS, sample_matrix
 
 
 def column(matrix: dict[str, Any], model: str, batch: int) -> Column:

@@ -13,7 +13,7 @@ import docker
 import pytest
 
 from orchestrator.isolation.owner import LABEL
-from tests.endtoend.conftest import Program
+from tests.endtoend.program import Program
 
 Make = Callable[[str, Sequence[str]], Program]
 pytestmark = pytest.mark.slow
