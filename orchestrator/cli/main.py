@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from orchestrator import __version__
-from orchestrator.cli import author, envs, host, measure, results
 from orchestrator.cli.console import complain
 from orchestrator.errors import InfermatrixError
 
@@ -23,22 +23,34 @@ exit codes: 0 all well, 1 some cells failed, 2 usage or configuration, 3 engine 
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+# Which module holds a command: one command does not wait for the imports of the others.
+GROUPS = {
+    "measure": ("run", "plan"),
+    "author": ("init", "backends", "models"),
+    "envs": ("base", "lock", "render", "build"),
+    "results": ("merge", "report"),
+    "host": ("doctor", "clean"),
+}
+
+
+def parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line; with `command`, at least the part that it needs."""
     top = argparse.ArgumentParser(
         prog="infermatrix", description="Which inference backend to deploy on which hardware, with which settings.",
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"infermatrix {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for group in (measure, author, envs, results, host):
-        group.add_commands(commands)
+    wanted = [group for group, names in GROUPS.items() if command in names] or list(GROUPS)
+    for group in wanted:
+        importlib.import_module(f"orchestrator.cli.{group}").add_commands(commands)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    options = parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options = parser(arguments[0] if arguments else None).parse_args(arguments)
     try:
         return int(options.handler(options))
     except InfermatrixError as error:

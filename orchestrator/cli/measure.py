@@ -151,7 +151,12 @@ def _tell(done: Done, work: Work, options: argparse.Namespace, console: Console)
         console.say(f"{tally.trials} trials in {tally.wall_s:.1f} s, {tally.phases_s:.1f} s of them the trials' own phases")
     if options.json:
         statuses = {cell["id"]: cell["status"] for cell in done.matrix["cells"]}
-        json.dump({"run": str(folder), "matrix": str(folder / "matrix.json"), "statuses": statuses}, sys.stdout, indent=1)
+        tally = done.tally
+        answer = {
+            "run": str(folder), "matrix": str(folder / "matrix.json"), "statuses": statuses, "trials": tally.trials,
+            "repeated": tally.repeated, "wall_s": tally.wall_s, "phases_s": tally.phases_s,
+        }
+        json.dump(answer, sys.stdout, indent=1)
         print()
     else:
         print_matrix(done.matrix, report=folder / "report.html")

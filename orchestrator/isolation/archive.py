@@ -34,6 +34,16 @@ def folder_stream(folder: Path) -> Iterator[bytes]:
     packer.join(timeout=10)
 
 
+def file_archive(name: str, content: bytes) -> bytes:
+    """One world-readable file as a tar archive."""
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w") as tar:
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = len(content), 0o644
+        tar.addfile(info, io.BytesIO(content))
+    return sink.getvalue()
+
+
 def _readable(info: tarfile.TarInfo) -> tarfile.TarInfo:
     info.uid = info.gid = 0
     info.uname = info.gname = "root"

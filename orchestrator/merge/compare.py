@@ -32,7 +32,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from orchestrator.merge.statistics import median, median_interval
 from orchestrator.merge.variance import steadied
@@ -180,6 +179,8 @@ def _freedom(groups: Any) -> float:
 
 def _intervals(pairings: Sequence[_Pairing], *, pooled_freedom: float) -> list[tuple[float, float]]:
     """Holm-corrected intervals of the log-ratios."""
+    from scipy import special  # only here: a run with nothing to merge need not wait for it
+
     if not pairings:
         return []
     counts = np.array([len(pairing.logs) for pairing in pairings], dtype=np.float64)

@@ -21,7 +21,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 CONFIDENCE = 0.95
 STABLE_WIDTH = 0.01  # total relative width of the interval (pyperf's rule)
@@ -66,6 +65,8 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
 @lru_cache(maxsize=256)
 def expanded_tail(count: int, confidence: float) -> float:
     """Hesterberg's level for one tail of a percentile interval from `count` ≥ 2 values."""
+    from scipy import special  # only here: a run with nothing to merge need not wait for it
+
     reach = special.stdtrit(count - 1, (1 + confidence) / 2) * math.sqrt(count / (count - 1))
     return float(special.ndtr(-reach))
 
@@ -92,6 +93,8 @@ def _resampled_medians(n: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int
 
 def _at_least(needed: int, n: int, chance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Probability that at least `needed` of n draws succeed."""
+    from scipy import special  # only here: a run with nothing to merge need not wait for it
+
     return np.asarray(special.betainc(needed, n - needed + 1, chance), dtype=np.float64)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,6 +24,8 @@ def steadied(variances: Floats, freedom: Floats, *, pooled_freedom: float) -> tu
     `freedom`: degrees of freedom of each variance (pairs − 1, ≥ 1). `pooled_freedom`: all that the data has
     (comparisons share cells, so it is less than the sum): no result claims more.
     """
+    from scipy import special  # only here: a run with nothing to merge need not wait for it
+
     variances = np.maximum(variances, FLOOR)
     if variances.size < MIN_TO_POOL:
         return variances, freedom
@@ -38,6 +39,8 @@ def steadied(variances: Floats, freedom: Floats, *, pooled_freedom: float) -> tu
 
 def _inverse_trigamma(value: float) -> float:
     """y with trigamma(y) = value > 0, by Newton's method on 1/trigamma (Smyth 2004, appendix)."""
+    from scipy import special  # only here: a run with nothing to merge need not wait for it
+
     guess = 0.5 + 1 / value
     for _ in range(50):
         now = float(special.polygamma(1, guess))

@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import sys
+import tempfile
 import warnings
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -34,7 +35,7 @@ def convert(path: str, out_dir: str, params: ConvertParams) -> str:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         reasons: List[str] = []
-        for file, batch, make in _ways(path, params):
+        for file, batch, make in _ways(path, out_dir, params):
             try:
                 made = make()
                 _save(made, os.path.join(out_dir, file), batch)
@@ -47,7 +48,7 @@ def convert(path: str, out_dir: str, params: ConvertParams) -> str:
     raise Unsupported("PyTorch cannot capture this model: " + reasons[0])
 
 
-def _imported(path: str, params: ConvertParams, batch: Optional[int]) -> Any:
+def _imported(path: str, out_dir: str, params: ConvertParams, batch: Optional[int]) -> Any:
     """The model as a torch.fx module that has run once; with `batch` all its shapes are constants."""
     from torchvision_shim import declare_operators
 
@@ -55,13 +56,14 @@ def _imported(path: str, params: ConvertParams, batch: Optional[int]) -> Any:
     from onnx2torch import convert as onnx2torch
 
     from .torch_operators import register
-    from .torch_prepare import prepared
+    from .torch_prepare import is_large, prepared
 
     register()
     samples = {name: params.samples[name] for name in params.input_order}
     model = prepared(path, samples, batchable=params.batchable, batch=batch)
     try:
-        module = onnx2torch(model).eval()
+        with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
+            module = onnx2torch(_spilled(model, scratch) if is_large(model) else model).eval()
     except NotImplementedError as error:
         raise Unsupported(_missing(str(error))) from error
     except Exception as error:
@@ -72,6 +74,15 @@ def _imported(path: str, params: ConvertParams, batch: Optional[int]) -> Any:
     except Exception as error:
         raise Unsupported(f"onnx2torch's module does not run: {_one_line(error)}") from error
     return wrapper
+
+
+def _spilled(model: Any, folder: str) -> str:
+    """The path of a copy whose weights lie beside it, for what would have to serialise the model otherwise."""
+    import onnx
+
+    path = os.path.join(folder, "model.onnx")
+    onnx.save(model, path, save_as_external_data=True, location="weights")
+    return path
 
 
 class _Outputs(torch.nn.Module):
@@ -86,15 +97,15 @@ class _Outputs(torch.nn.Module):
         return tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)
 
 
-def _ways(path: str, params: ConvertParams) -> List[Tuple[str, Optional[int], Callable[[], Any]]]:
+def _ways(path: str, out_dir: str, params: ConvertParams) -> List[Tuple[str, Optional[int], Callable[[], Any]]]:
     """(file, fixed batch or None, how to make it), best first. What cannot be imported at all ends it."""
     fixed = (params.batch or 1) if params.batchable else params.fixed_batch
     ways: List[Tuple[str, Optional[int], Callable[[], Any]]] = []
     if params.batchable:
-        free = _imported(path, params, None)
+        free = _imported(path, out_dir, params, None)
         ways.append(("model.pt2", None, lambda: _exported(free, params, 2, _dynamic(params))))
         ways.append(("model.ts", None, lambda: _traced(free, params, 2, another=3)))
-    pinned = functools.lru_cache(maxsize=1)(lambda: _imported(path, params, fixed))
+    pinned = functools.lru_cache(maxsize=1)(lambda: _imported(path, out_dir, params, fixed))
     ways.append(("model.pt2", fixed, lambda: _exported(pinned(), params, fixed, None)))
     ways.append(("model.ts", fixed, lambda: _traced(pinned(), params, fixed, another=fixed)))
     return ways

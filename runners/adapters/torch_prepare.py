@@ -20,14 +20,18 @@ def prepared(path: str, samples: Dict[str, np.ndarray], *, batchable: bool, batc
     import onnx
 
     model = onnx.load(path)
-    large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > _LARGE
     _pin_inputs(model, samples, batchable=batchable, batch=batch)
-    if not large:  # these work on serialised models, which end at 2 GB
+    if not is_large(model):  # these work on serialised models, which end at 2 GB
         model = _at_opset(_inlined(model))
         model = _slimmed(model)
         model = _slimmed(constant_reshapes(model))
     _distinct_outputs(model)
     return model
+
+
+def is_large(model: Any) -> bool:
+    """Whether the model with its weights is beyond what protobuf can write as one file."""
+    return sum(len(tensor.raw_data) for tensor in model.graph.initializer) > _LARGE
 
 
 def _pin_inputs(model: Any, samples: Dict[str, np.ndarray], *, batchable: bool, batch: Optional[int]) -> None:

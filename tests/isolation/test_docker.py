@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -78,7 +79,7 @@ def test_the_sandbox_holds(in_container: Boxed, tmp_path: Path) -> None:
         ("link", Status.CRASHED, "left no result"),
         ("no_result", Status.CRASHED, "left no result"),
         ("huge_output", Status.CRASHED, "refused"),
-        ("huge_file", Status.CRASHED, "code 1"),
+        ("huge_file", Status.CRASHED, "SIGXFSZ"),
     ],
 )
 def test_each_fault_gets_its_status_and_its_reason(
@@ -100,6 +101,13 @@ def test_a_gigabyte_of_log_costs_neither_the_result_nor_the_disk(in_container: B
     outcome = run(in_container, "log_1gb", tmp_path, deadline_s=120.0)
     assert outcome.result_file is not None
     assert len(outcome.log_tail) <= 4_000
+
+
+def test_a_job_too_long_for_an_argument_arrives_all_the_same(in_container: Boxed, tmp_path: Path) -> None:
+    isolation, env = in_container
+    request = request_for(env, "none", tmp_path)
+    outcome = isolation.run(replace(request, job={**request.job, "padding": "x" * 300_000}), Stop())
+    assert outcome.result_file is not None, outcome.log_tail
 
 
 def test_the_end_of_the_log_comes_along(in_container: Boxed, tmp_path: Path) -> None:
