@@ -17,6 +17,7 @@ from orchestrator.report.units import Scale, finite, percent, plain
 _MORE_TRIALS = "needs more trials"
 _NAMED_AT_MOST = 6
 _TIE_WIDTH = 0.10  # an interval that allows more says too little to be called a tie
+_ANYTHING = 10.0  # a possible difference beyond tenfold is no statement at all
 
 
 class Verdict(Enum):
@@ -179,6 +180,8 @@ def is_tie(one: CellView, other: CellView, pair: Pair | None) -> bool:
 def _why_open(pair: Pair | None) -> str:
     if pair is None:
         return f"not all of them were compared; {_MORE_TRIALS}"
+    if pair.within is not None and pair.within > _ANYTHING:
+        return f"the trials scatter too widely to say anything; {_MORE_TRIALS}"
     if pair.within is not None and pair.within > _TIE_WIDTH:
         return f"the difference may be up to {percent(pair.within)}; {_MORE_TRIALS}"
     return pair.why or _MORE_TRIALS
