@@ -8,7 +8,7 @@ from types import MappingProxyType
 from orchestrator.model import Profile
 
 QUICK = Profile(
-    name="quick", trials=5, min_duration_s=0.4, min_iterations=3, max_iterations=20_000, warmup_s=0.15, max_cell_s=20.0,
+    name="quick", trials=5, min_duration_s=0.35, min_iterations=3, max_iterations=20_000, warmup_s=0.1, max_cell_s=20.0,
     trial_timeout_s=180.0, max_retries=1,
 )
 STANDARD = Profile(

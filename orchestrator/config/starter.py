@@ -10,7 +10,7 @@ STARTER = """\
 
 name: my-matrix
 
-# How long and how often: quick (5 fresh processes per cell, 0.4 s each), standard (7, 3 s) or official (20, 60 s).
+# How long and how often: quick (5 fresh processes per cell, 0.35 s each), standard (7, 3 s) or official (20, 60 s).
 # To change one value:  profile: {extends: quick, trials: 7, min_duration_s: 1.0}
 profile: quick
 

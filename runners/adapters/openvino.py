@@ -45,8 +45,8 @@ class Adapter(BaseAdapter):
         return True
 
     def predict(self, inputs: Feeds) -> List[np.ndarray]:
-        """Shared with the request on both sides: an output is overwritten by the next call."""
-        results = self._infer(inputs, share_inputs=True, share_outputs=True).to_tuple()
+        """Inputs are shared with the request; outputs are copied, so that the caller owns them as with every backend."""
+        results = self._infer(inputs, share_inputs=True, share_outputs=False).to_tuple()
         return [results[index] for index in self._indices]
 
     def evidence(self) -> Evidence:

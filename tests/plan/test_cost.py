@@ -33,7 +33,7 @@ def test_the_bound_is_the_cells_limits_or_the_trial_s_whichever_comes_first(regi
 def test_the_assumptions_are_stated_with_the_profile_s_own_figures() -> None:
     stated = "\n".join(Assumptions().sentences(QUICK))
     assert "2 s per trial" in stated
-    assert "0.55 s per cell" in stated
+    assert f"{QUICK.warmup_s + QUICK.min_duration_s:g} s per cell" in stated
     assert "180 s" in stated
 
 
