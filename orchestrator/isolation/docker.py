@@ -36,6 +36,7 @@ TERM_GRACE_S = 3
 TMP_SIZE = "2g"
 ENGINE_TIMEOUT_S = 60
 MAX_FILES = 10_000
+MAX_FILE_BYTES = 2 << 30
 # A job travels as an argument, which spares 60–100 ms of archive upload per trial; the kernel takes 128 KiB each.
 MAX_ARGUMENT_BYTES = 100_000
 JOB_FILE = "job.json"
@@ -82,6 +83,8 @@ class DockerIsolation:
         volumes = [self._staging.volume(folder, request.env.reference) for folder in request.staged]
         inside = {folder: f"/mx/in/{number}" for number, folder in enumerate(request.staged)}
         job = json.dumps(place(request.job, lambda path: _inside(path, inside)))
+        # The volume is on the host's disk; what a compiler writes to /tmp (precompiled headers) may be larger than a result.
+        file_bytes = max(request.max_output_bytes, MAX_FILE_BYTES)
         short = len(job.encode()) < MAX_ARGUMENT_BYTES
         given = ("--job-json", job) if short else ("--job", f"{IO_DIR}/{JOB_FILE}")
         cpus = ",".join(map(str, request.limits.cpus))
@@ -91,7 +94,7 @@ class DockerIsolation:
             init=True, network_mode="none", read_only=True, tmpfs={"/tmp": f"rw,exec,mode=1777,size={TMP_SIZE}"},
             cap_drop=["ALL"], security_opt=["no-new-privileges"], pids_limit=request.limits.pids,
             mem_limit=memory, memswap_limit=memory, cpuset_cpus=cpus,
-            ulimits=[docker.types.Ulimit(name="fsize", soft=request.max_output_bytes, hard=request.max_output_bytes)],
+            ulimits=[docker.types.Ulimit(name="fsize", soft=file_bytes, hard=file_bytes)],
             log_config=docker.types.LogConfig(type="json-file", config={"max-size": "5m", "max-file": "1"}),
         )
         # A name that says what it is makes a create that timed out and was repeated collide instead of multiply
