@@ -146,7 +146,7 @@ def _converter(document: Document, env: EnvSpec) -> ConverterSpec | None:
             name=f"{env.name}/converter", folder=folder, base=BaseVariant(raw.get("base", "slim")),
             extra_index_urls=tuple(raw.get("extra_index_urls", env.extra_index_urls)),
         ),
-        output=raw["output"], static_batch=raw.get("static_batch", False),
+        output=raw["output"],
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Union
+
+from orchestrator.canonical import canonical_json as canonical_json
+from orchestrator.canonical import digest as digest
+from orchestrator.canonical import slug
 
 Scalar = Union[str, int, float, bool, None]
 
@@ -70,7 +72,6 @@ class BaseVariant(str, Enum):
 class Phase(str, Enum):
     """Where in its life a trial was when something happened."""
 
-    RENDER = "render"
     BUILD = "build"
     START = "start"
     IMPORT = "import"
@@ -112,7 +113,6 @@ class ConverterSpec:
 
     env: EnvSpec
     output: str  # the format it writes
-    static_batch: bool = False  # True: one artifact per batch size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,12 +162,12 @@ class Cell:
     @cached_property
     def id(self) -> str:
         """Readable slug + 8 hex digits of the canonical content; unique within a matrix."""
-        slug = "-".join(
-            _slug(str(part))
+        readable = "-".join(
+            slug(str(part))
             for part in (self.label, self.model, self.device, self.precision, f"b{self.batch}", f"t{self.threads}",
                          self.scenario.value)
         )
-        return f"{slug}-{digest(self.canonical())[:8]}"
+        return f"{readable}-{digest(self.canonical())[:8]}"
 
     def canonical(self) -> dict[str, Any]:
         """The cell as plain JSON, in a fixed shape."""
@@ -298,17 +298,3 @@ class Outcome:
     events: tuple[Mapping[str, Any], ...]  # validated, bounded
     detail: str = ""
     not_enforced: tuple[str, ...] = ()
-
-
-def canonical_json(value: Any) -> str:
-    """Equal values give equal text: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of the canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-def _slug(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "._" else "_" for c in text).strip("_") or "x"

@@ -40,12 +40,12 @@ def test_another_version_is_another_environment_of_the_same_folder(tmp_path: Pat
 
 def test_a_converter_has_an_environment_of_its_own(tmp_path: Path) -> None:
     folder = write_backend(
-        tmp_path / "beta", BETA + "extra_index_urls: [https://example.org]\nconverter: {output: beta, static_batch: true}\n"
+        tmp_path / "beta", BETA + "extra_index_urls: [https://example.org]\nconverter: {output: beta}\n"
     )
     (folder / "converter").mkdir()
     converter = load_backend(folder).converter
     assert converter is not None
-    assert (converter.output, converter.static_batch) == ("beta", True)
+    assert converter.output == "beta"
     assert (converter.env.name, converter.env.folder) == ("beta/converter", folder / "converter")
     assert converter.env.extra_index_urls == ("https://example.org",)
     assert converter.env.base is BaseVariant.SLIM

@@ -10,6 +10,7 @@ from orchestrator.backends import Registry
 from orchestrator.config.entries import name_of_file
 from orchestrator.config.machine import Machine
 from orchestrator.config.matrix import MatrixConfig, config_from
+from orchestrator.config.nearest import did_you_mean, listed
 from orchestrator.config.yamlfile import DocPath, Document
 from orchestrator.errors import ConfigError
 
@@ -29,6 +30,12 @@ def config_for_models(
         raise ConfigError("no model was given", hint="For example: infermatrix run model.onnx")
     if len(registry) == 0:
         raise ConfigError("there is no backend to run", hint="Run from a complete checkout, or name a folder with --backends.")
+    for text in models:
+        if text not in builtin and not Path(text).suffix and not Path(text).exists():
+            raise ConfigError(
+                f"`{text}` is neither a built-in model nor a file{did_you_mean(text, builtin)}",
+                hint=f"Built in: {listed(builtin)}.",
+            )
     names = _names(models, builtin)
     entries: list[dict[str, Any]] = []
     patches: dict[DocPath, str] = {}

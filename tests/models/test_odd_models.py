@@ -18,17 +18,14 @@ from orchestrator.models.referee import ENGINE, EVALUATOR
 from tests.models.onnxbuild import SaveModel
 
 F, I64 = TensorProto.FLOAT, TensorProto.INT64
+node = helper.make_node
 RNG = np.random.default_rng(3)
 TABLE = RNG.standard_normal((50, 4)).astype(np.float32)
 
 
 def arrays(prepared: PreparedModel) -> tuple[dict[str, Any], dict[str, Any]]:
-    return (read_npz(prepared.folder / "inputs.npz", max_bytes=10**9),
-            read_npz(prepared.folder / "reference.npz", max_bytes=10**9))
-
-
-def node(*args: Any, **kwargs: Any) -> Any:
-    return helper.make_node(*args, **kwargs)
+    inputs, reference = (read_npz(prepared.folder / f"{name}.npz", max_bytes=10**9) for name in ("inputs", "reference"))
+    return inputs, reference
 
 
 def noted(prepared: PreparedModel, part: str) -> bool:
@@ -295,11 +292,3 @@ def test_free_first_dimension_that_only_takes_one_row(save_model: SaveModel, cac
     prepared = prepare_file(path, cache_dir=cache)
     assert not prepared.batchable
     assert noted(prepared, "a batch of 2 fails")
-
-
-@pytest.mark.parametrize(("axis", "batch"), [(1, 8), (0, 1)])
-def test_fixed_first_dimension_counts_as_batch_only_if_rows_are_independent(
-        save_model: SaveModel, cache: Path, axis: int, batch: int) -> None:
-    path = save_model([node("Softmax", ["x"], ["y"], axis=axis)], [("x", F, [8, 4])], [("y", F, [8, 4])])
-    prepared = prepare_file(path, cache_dir=cache)
-    assert (prepared.batchable, prepared.fixed_batch) == (False, batch)

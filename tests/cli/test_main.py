@@ -1,0 +1,80 @@
+"""The command line as a user meets it: one sentence, a hint, an exit code; never a traceback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.main import GROUPS, main, parser
+from tests.endtoend.program import write_mlp
+
+EVERY = [name for names in GROUPS.values() for name in names]
+
+
+@pytest.mark.parametrize("command", EVERY)
+def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"infermatrix {command}" in capsys.readouterr().out
+
+
+def test_the_groups_hold_every_command() -> None:
+    assert all(name in parser().format_help() for name in EVERY)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["plan", "nowhere.onnx"], "nowhere.onnx"),
+        (["plan", "resnet5"], "resnet50"),
+        (["plan", "spam", "--set", "thread=1"], "threads"),
+        (["plan", "spam", "--only", "backend=onnxruntimes"], "onnxruntime"),
+        (["plan", "spam", "--profile", "quik"], "quick"),
+        (["plan", "-c", "nowhere.yaml"], "nowhere.yaml"),
+        (["plan", "spam", "--shape", "x=axb"], "--shape"),
+        (["report", "nowhere"], "nowhere"),
+        (["merge", "a", "b"], "--out"),
+        (["render", "onnxruntim", "--out", "x"], "onnxruntime"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_a_hint_and_exit_code_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("infermatrix: ")
+    assert words in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_the_starter_can_be_planned_as_it_stands(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init"]) == 0
+    assert main(["init"]) == 2  # never over somebody's work
+    assert main(["plan", "--json"]) == 0
+    out = capsys.readouterr().out
+    plan = json.loads(out[out.index("{") :])
+    assert plan["schema"].startswith("infermatrix.plan/")
+
+
+def test_an_unknown_model_file_can_be_planned_without_any_configuration(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_mlp(tmp_path / "mlp.onnx")
+    assert main(["plan", "mlp.onnx"]) == 0
+    assert "mlp" in capsys.readouterr().out
+
+
+def test_backends_and_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backends", "--json"]) == 0
+    listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert listed["onnxruntime"]["version"]
+    assert main(["models"]) == 0
+    assert "resnet50" in capsys.readouterr().out
