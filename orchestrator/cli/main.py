@@ -23,6 +23,8 @@ exit codes: 0 all well, 1 some cells failed, 2 usage or configuration, 3 engine 
 """
 
 
+INTERRUPTED = 128 + 2  # as shells count SIGINT
+
 # Which module holds a command: one command does not wait for the imports of the others.
 GROUPS = {
     "measure": ("run", "plan"),
@@ -58,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         complain("interrupted", "the same command goes on where it stopped")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output (head, less) has seen enough; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,7 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def entry() -> None:
     """The console script."""
-    sys.exit(main())
+    code = main()
+    if code == INTERRUPTED:
+        # Everything of ours is cleaned up by now; a build that is still going on in a thread must not be waited for.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

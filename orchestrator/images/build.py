@@ -46,8 +46,11 @@ def ensure_images(envs: Iterable[EnvSpec], options: BuildOptions, *, client: doc
         except BuildError as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
+    pool = ThreadPoolExecutor(max_workers=max(1, parallel))
+    try:
         return dict(zip(wanted, pool.map(attempt, wanted), strict=True))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for a build to end
 
 
 def ensure_image(env: EnvSpec, options: BuildOptions, *, client: docker.DockerClient,

@@ -39,8 +39,11 @@ def ensure_venvs(envs: Iterable[EnvSpec], *, runner_dir: Path = DEFAULT_RUNNER, 
         except BuildError as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
+    pool = ThreadPoolExecutor(max_workers=max(1, parallel))
+    try:
         return dict(zip(wanted, pool.map(attempt, wanted), strict=True))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for a build to end
 
 
 def ensure_venv(env: EnvSpec, *, python: Path | None = None, runner_dir: Path = DEFAULT_RUNNER,
