@@ -93,6 +93,7 @@ def execute(work: Work) -> Done:
     """
     with work.stop.on_signals(), file_lock(work.say, work.stop), _isolation(work) as (isolation, client):
         bench = _prepare(work, isolation)
+        bench.store.forget_infrastructure()  # what the host failed at is asked of it anew, with all its attempts
         schedule = Schedule(bench=bench, progress=bench.store.progress())
         rounds = [_with_anchors(work.plan, number) for number in range(len(work.plan.rounds))]
         due = sum(1 for slots in rounds for slot in slots if not slot.anchor and schedule.pending(slot))
