@@ -24,6 +24,7 @@ from orchestrator.errors import BuildError
 from orchestrator.isolation.archive import CHUNK, TooLargeError, extract_bounded, file_archive
 from orchestrator.isolation.base import LOG_TAIL_BYTES, RESULT_FILE, Stop, place
 from orchestrator.isolation.events import read_events
+from orchestrator.isolation.network import EmptyNetwork
 from orchestrator.isolation.owner import LABEL, RUN_LABEL, Owner
 from orchestrator.isolation.staging import Staging
 from orchestrator.model import Ending, EnvSpec, IsolationKind, Outcome, ReadyEnv, RunRequest
@@ -54,6 +55,7 @@ class DockerIsolation:
         self._prepare = prepare
         self._labels = {LABEL: str(Owner.this_process()), RUN_LABEL: run_id}
         self._staging = Staging(client.api, run_id, self._labels)
+        self._network = EmptyNetwork(client.api, run_id, self._labels)
 
     def prepare(self, envs: Mapping[str, EnvSpec], say: Callable[[str], None]) -> Mapping[str, ReadyEnv | BuildError]:
         """Build (or find) an image per environment."""
@@ -75,7 +77,8 @@ class DockerIsolation:
             )
 
     def close(self) -> None:
-        """Remove the run's volumes."""
+        """Remove the run's network and volumes."""
+        self._network.close()
         self._staging.remove_all()
 
     @contextlib.contextmanager
@@ -91,7 +94,8 @@ class DockerIsolation:
         memory = request.limits.memory_mb << 20
         host_config = self._api.create_host_config(
             binds=[f"{volume}:{inside[folder]}:ro" for volume, folder in zip(volumes, request.staged, strict=True)],
-            init=True, network_mode="none", read_only=True, tmpfs={"/tmp": f"rw,exec,mode=1777,size={TMP_SIZE}"},
+            init=True, network_mode=self._network.mode(request.env.reference, request.env.python), read_only=True,
+            tmpfs={"/tmp": f"rw,exec,mode=1777,size={TMP_SIZE}"},
             cap_drop=["ALL"], security_opt=["no-new-privileges"], pids_limit=request.limits.pids,
             mem_limit=memory, memswap_limit=memory, cpuset_cpus=cpus,
             ulimits=[docker.types.Ulimit(name="fsize", soft=file_bytes, hard=file_bytes)],

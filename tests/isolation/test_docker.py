@@ -134,10 +134,23 @@ def test_nothing_is_left_on_the_engine(
     for fault in ("none", "exit_3"):
         isolation.run(request_for(env, fault, tmp_path, staged=(tmp_path / "staged",)), Stop())
     label = f"{RUN_LABEL}={isolation._run_id}"
-    assert engine.containers.list(all=True, filters={"label": label}) == []
+    assert len(engine.containers.list(all=True, filters={"label": label})) == 1, "only what holds the network"
     isolation.close()
+    assert engine.containers.list(all=True, filters={"label": label}) == []
     assert engine.volumes.list(filters={"label": label}) == []
     assert {volume.name for volume in engine.volumes.list()} <= before
+
+
+def test_what_holds_the_network_may_be_lost_between_trials(
+    engine: docker.DockerClient, in_container: Boxed, tmp_path: Path
+) -> None:
+    isolation, _ = in_container
+    assert run(in_container, "none", tmp_path / "one").ending is Ending.EXITED
+    for holder in engine.containers.list(filters={"label": f"{RUN_LABEL}={isolation._run_id}"}):
+        holder.kill()
+    assert run(in_container, "none", tmp_path / "two").result_file is not None
+    isolation.close()
+    assert engine.containers.list(all=True, filters={"label": f"{RUN_LABEL}={isolation._run_id}"}) == []
 
 
 def test_an_engine_that_is_gone_is_a_lost_host(faulty_image: str, tmp_path: Path) -> None:
