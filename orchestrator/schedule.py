@@ -60,6 +60,16 @@ class Schedule:
             cell for cell in slot.spec.cells if slot.anchor or self._progress(cell).wants(slot.index, attempts)
         )
 
+    def prepare(self, rounds: Sequence[Sequence[Slot]]) -> None:
+        """Convert models and bring inputs to where trials run, so that no trial waits for it or is warmed by it."""
+        specs = {slot.spec.id: slot.spec for slots in rounds for slot in slots if self.pending(slot)}
+        for spec in specs.values():
+            if self._stopped():
+                return
+            ready = self.bench.resolve(spec)
+            if isinstance(ready, Ready):
+                self.bench.isolation.stage(_staged(ready), ready.env)
+
     def run(self, rounds: Sequence[Sequence[Slot]]) -> Tally:
         """Every slot of every round; a trial in another machine state is repeated at the end of its round, bounded."""
         begin = time.monotonic()
@@ -115,7 +125,7 @@ class Schedule:
         )
         outcome = bench.isolation.run(
             RunRequest(
-                name=trial, env=ready.env, job=job, staged=(ready.model.folder, *([artifact.folder] if artifact else [])),
+                name=trial, env=ready.env, job=job, staged=_staged(ready),
                 max_output_bytes=MAX_TRIAL_BYTES, limits=limits,
                 deadline_s=bench.profile.trial_timeout_s, out_dir=out / "io",
             ),
@@ -174,6 +184,10 @@ class Schedule:
                 "position": slot.position, "anchor": bool(slot.anchor), "anchor_at": slot.anchor,
             },
         }
+
+
+def _staged(ready: Ready) -> tuple[Path, ...]:
+    return (ready.model.folder, *([ready.artifact.folder] if ready.artifact else []))
 
 
 def _read(outcome: Outcome, trial: str, cells: Sequence[Cell]) -> tuple[dict[str, Any] | None, str | None]:

@@ -103,6 +103,7 @@ def execute(work: Work) -> Done:
         if due:
             work.say(f"{due} trials of {len(work.plan.specs)} model loads are due")
             with _engine_lock(work, client, bench), work.stop.patience():
+                schedule.prepare(rounds)
                 tally = schedule.run(rounds)
     return Done(matrix=work.rundir.finish(work.plan, bench, work.choice.reason, work.facts), tally=tally)
 

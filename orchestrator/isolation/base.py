@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,6 +29,9 @@ class Isolation(Protocol):
     ) -> Mapping[str, ReadyEnv | BuildError]:
         """Make every environment exist, under the caller's names; one that fails is returned as its error, the others
         are unaffected."""
+
+    def stage(self, folders: Iterable[Path], env: ReadyEnv) -> None:
+        """Bring what trials will read to where they run, ahead of the first; what cannot be brought fails in `run`."""
 
     def run(self, request: RunRequest, stop: Stop) -> Outcome:
         """Run one process to its end, its deadline or `stop`; nothing of it is left running."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,13 @@ class DockerIsolation:
     def prepare(self, envs: Mapping[str, EnvSpec], say: Callable[[str], None]) -> Mapping[str, ReadyEnv | BuildError]:
         """Build (or find) an image per environment."""
         return self._prepare(envs, say)
+
+    def stage(self, folders: Iterable[Path], env: ReadyEnv) -> None:
+        """Fill a volume per folder, and make the network that trials join."""
+        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+            self._network.mode(env.reference, env.python)
+            for folder in folders:
+                self._staging.volume(folder, env.reference)
 
     def run(self, request: RunRequest, stop: Stop) -> Outcome:
         """One container from create to remove; an engine that fails meanwhile gives `Ending.LOST`."""

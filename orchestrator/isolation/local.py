@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO
@@ -44,6 +44,9 @@ class LocalIsolation:
 
     def close(self) -> None:
         """Nothing outlives a process here."""
+
+    def stage(self, folders: Iterable[Path], env: ReadyEnv) -> None:
+        """Nothing: trials read the folders where they are."""
 
     def run(self, request: RunRequest, stop: Stop) -> Outcome:
         """One process from start to end; its whole session is killed at the deadline."""
