@@ -240,7 +240,8 @@ def _line(
     slot: Slot, cells: Sequence[Cell], verdicts: dict[str, Verdict], measured: dict[str, dict[str, Any]], gate: str | None
 ) -> str:
     """One line of progress: what ran and what came of it."""
-    parts = []
+    parts: list[str] = []
+    told: set[str | None] = set()
     for cell in cells:
         verdict, got = verdicts[cell.id], measured.get(cell.id) or {}
         what = f"{cell.scenario.value} b{cell.batch}"
@@ -248,7 +249,8 @@ def _line(
             each = (got.get("measure_ms") or 0.0) / got["iterations"]
             parts.append(f"{what} {each:.3g} ms")
         else:
-            parts.append(f"{what} {verdict.status.value} ({verdict.reason})")
+            parts.append(f"{what} {verdict.status.value} ({verdict.reason})" if verdict.reason not in told else f"{what} too")
+            told.add(verdict.reason)
     where = f"anchor at {slot.anchor}" if slot.anchor else f"round {slot.round + 1}"
     note = f" — not counted: {gate}" if gate else ""
     return f"{where}: {cells[0].label} × {cells[0].model}: {', '.join(parts)}{note}"

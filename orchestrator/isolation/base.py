@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import docker.errors
+import requests
+
 from orchestrator.errors import BuildError
 from orchestrator.model import EnvSpec, IsolationKind, Outcome, ReadyEnv, RunRequest
 
 LOG_TAIL_BYTES = 4_000
 RESULT_FILE = "result.json"
 EVENTS_FILE = "events.jsonl"
+ENGINE_ERRORS = (docker.errors.DockerException, requests.RequestException)  # an engine that refuses, or is not there
 
 
 class Isolation(Protocol):

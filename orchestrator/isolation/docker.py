@@ -22,7 +22,7 @@ import requests
 
 from orchestrator.errors import BuildError
 from orchestrator.isolation.archive import CHUNK, TooLargeError, extract_bounded, file_archive
-from orchestrator.isolation.base import LOG_TAIL_BYTES, RESULT_FILE, Stop, place
+from orchestrator.isolation.base import ENGINE_ERRORS, LOG_TAIL_BYTES, RESULT_FILE, Stop, place
 from orchestrator.isolation.events import read_events
 from orchestrator.isolation.network import EmptyNetwork
 from orchestrator.isolation.owner import LABEL, RUN_LABEL, Owner
@@ -56,6 +56,7 @@ class DockerIsolation:
         self._labels = {LABEL: str(Owner.this_process()), RUN_LABEL: run_id}
         self._staging = Staging(client.api, run_id, self._labels)
         self._network = EmptyNetwork(client.api, run_id, self._labels)
+        self._left: set[str] = set()  # containers that an engine out of reach kept: they would disturb what follows
 
     def prepare(self, envs: Mapping[str, EnvSpec], say: Callable[[str], None]) -> Mapping[str, ReadyEnv | BuildError]:
         """Build (or find) an image per environment."""
@@ -63,7 +64,7 @@ class DockerIsolation:
 
     def stage(self, folders: Iterable[Path], env: ReadyEnv) -> None:
         """Fill a volume per folder, and make the network that trials join."""
-        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+        with contextlib.suppress(*ENGINE_ERRORS):
             self._network.mode(env.reference, env.python)
             for folder in folders:
                 self._staging.volume(folder, env.reference)
@@ -73,9 +74,10 @@ class DockerIsolation:
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         begin = time.monotonic()
         try:
+            self._remove_left()
             with self._container(request) as container:
                 return self._follow(container, request, stop, started, begin)
-        except (docker.errors.DockerException, requests.RequestException, TooLargeError) as error:
+        except (*ENGINE_ERRORS, TooLargeError) as error:
             lost = not isinstance(error, TooLargeError)
             return Outcome(
                 ending=Ending.LOST if lost else Ending.EXITED, exit_code=None, oom_killed=False, log_tail="",
@@ -84,7 +86,9 @@ class DockerIsolation:
             )
 
     def close(self) -> None:
-        """Remove the run's network and volumes."""
+        """Remove the run's network and volumes; what an engine out of reach keeps is an orphan for the next run."""
+        with contextlib.suppress(*ENGINE_ERRORS):
+            self._remove_left()
         self._network.close()
         self._staging.remove_all()
 
@@ -123,8 +127,14 @@ class DockerIsolation:
                 self._api.put_archive(container, IO_DIR, file_archive(JOB_FILE, job.encode()))
             yield container
         finally:
+            self._left.add(container)
+            self._remove_left()
+
+    def _remove_left(self) -> None:
+        for container in sorted(self._left):
             with contextlib.suppress(docker.errors.NotFound):
                 self._api.remove_container(container, v=True, force=True)
+            self._left.discard(container)
 
     def _follow(self, container: str, request: RunRequest, stop: Stop, started: str, begin: float) -> Outcome:
         before_start = time.monotonic()
@@ -173,7 +183,7 @@ class DockerIsolation:
     def _answers(self) -> bool:
         try:
             return bool(self._api.ping())
-        except (docker.errors.DockerException, requests.RequestException):
+        except ENGINE_ERRORS:
             return False
 
 

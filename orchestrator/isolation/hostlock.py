@@ -17,7 +17,7 @@ import docker
 import docker.errors
 import filelock
 
-from orchestrator.isolation.base import Stop
+from orchestrator.isolation.base import ENGINE_ERRORS, Stop
 from orchestrator.isolation.owner import LABEL, Owner
 
 CONTAINER = "infermatrix-host-lock"
@@ -73,7 +73,7 @@ def engine_lock(client: docker.DockerClient, image: str, say: Callable[[str], No
     try:
         yield
     finally:
-        with contextlib.suppress(docker.errors.APIError):
+        with contextlib.suppress(*ENGINE_ERRORS):
             client.api.remove_container(held[0], force=True)
 
 

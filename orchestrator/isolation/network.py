@@ -13,6 +13,8 @@ from collections.abc import Mapping
 import docker
 import docker.errors
 
+from orchestrator.isolation.base import ENGINE_ERRORS
+
 MEMORY = 64 << 20  # Python, asleep
 _SLEEP = "import signal; signal.pause()"
 
@@ -36,7 +38,7 @@ class EmptyNetwork:
     def close(self) -> None:
         """Remove the holder."""
         if self._container is not None:
-            with contextlib.suppress(docker.errors.APIError):
+            with contextlib.suppress(*ENGINE_ERRORS):
                 self._api.remove_container(self._container, v=True, force=True)
             self._container = None
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import docker
-import docker.errors
 
 from orchestrator.isolation.archive import folder_stream
+from orchestrator.isolation.base import ENGINE_ERRORS
 
 INSIDE = "/mx/stage"
 
@@ -37,7 +37,7 @@ class Staging:
     def remove_all(self) -> None:
         """Remove every volume of this run."""
         for name in self._volumes.values():
-            with contextlib.suppress(docker.errors.APIError):
+            with contextlib.suppress(*ENGINE_ERRORS):
                 self._api.remove_volume(name, force=True)
         self._volumes.clear()
 

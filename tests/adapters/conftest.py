@@ -38,7 +38,7 @@ def _python(name: str) -> str:
         try:
             return ensure_venv(_spec(name)).python
         except InfermatrixError as error:
-            pytest.skip(f"no environment {name}: {error.message}")
+            pytest.fail(f"the environment {name} was to be built: {error.message}")
     if where:
         path = Path(where) / name.replace("/", "_") / "bin" / "python"
         if not path.exists():

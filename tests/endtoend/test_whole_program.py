@@ -12,8 +12,10 @@ from pathlib import Path
 import docker
 import pytest
 
+from orchestrator.doctor.engine import engine_endpoint
 from orchestrator.isolation.owner import LABEL
 from tests.endtoend.program import Program
+from tests.endtoend.relay import Relay
 
 Make = Callable[[str, Sequence[str]], Program]
 pytestmark = pytest.mark.slow
@@ -109,6 +111,30 @@ def test_after_kill_9_the_next_run_removes_the_orphans_and_goes_on(program: Make
         stranger.reload()
     finally:
         stranger.remove()
+
+
+@pytest.mark.engine
+def test_a_host_lost_in_mid_run_is_said_and_its_cells_are_measured_by_the_next_run(
+    program: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Path(engine_endpoint().host.removeprefix("unix://"))
+    if not engine.is_socket():
+        pytest.skip("the engine is not behind a socket on this machine")
+    it = program("docker", MANY)
+    relay = Relay(tmp_path / "engine.sock", engine)
+    with monkeypatch.context() as patch:
+        patch.setenv("DOCKER_HOST", relay.host)
+        process = it.start()
+    _wait_for_records(it, process, 3)
+    relay.cut()
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 1, said
+    assert set().union(*it.statuses().values()) & {"host_lost"}, said
+    assert "Traceback" not in said
+    assert all(cell["reason"] for cell in it.matrix()["cells"] if cell["status"] == "host_lost")
+    again = it.run()
+    assert it.measured(*LABELS), again.stderr
+    assert _ours_alive(process.pid) == []
 
 
 def test_a_second_run_on_the_host_waits_for_the_first(program: Make, tmp_path: Path) -> None:
