@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +15,7 @@ import requests
 from orchestrator.errors import BuildError, EngineError
 from orchestrator.images.builders import Builder, build_buildkit, build_classic, find_buildkit
 from orchestrator.images.context import DEFAULT_RUNNER, DEFAULT_TEMPLATE, plan_image
+from orchestrator.images.parallel import make_each
 from orchestrator.images.render import OWNER, PYTHON_INSIDE, BaseImage, ImagePlan, context_files, slug
 from orchestrator.images.wheels import Progress, fetch, silent
 from orchestrator.model import BaseVariant, EnvSpec, IsolationKind, ReadyEnv
@@ -38,19 +38,7 @@ def ensure_images(envs: Iterable[EnvSpec], options: BuildOptions, *, client: doc
 
     Raises EngineError where the engine itself does not answer.
     """
-    wanted = list(dict.fromkeys(envs))
-
-    def attempt(env: EnvSpec) -> ReadyEnv | BuildError:
-        try:
-            return ensure_image(env, options, client=client, progress=progress)
-        except BuildError as error:
-            return error
-
-    pool = ThreadPoolExecutor(max_workers=max(1, parallel))
-    try:
-        return dict(zip(wanted, pool.map(attempt, wanted), strict=True))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for a build to end
+    return make_each(envs, lambda env: ensure_image(env, options, client=client, progress=progress), parallel=parallel)
 
 
 def ensure_image(env: EnvSpec, options: BuildOptions, *, client: docker.DockerClient,

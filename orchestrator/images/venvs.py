@@ -8,7 +8,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from filelock import FileLock
@@ -19,6 +18,7 @@ from orchestrator.images.context import DEFAULT_RUNNER
 from orchestrator.images.interpreters import Interpreter, identify, interpreters
 from orchestrator.images.lockfile import Lock
 from orchestrator.images.locks import find_lock, locked_pythons, read_lock
+from orchestrator.images.parallel import make_each
 from orchestrator.images.pip import run_pip
 from orchestrator.images.render import slug
 from orchestrator.images.runnerfiles import runner_digest, runner_files
@@ -31,19 +31,7 @@ _MARKER = "infermatrix.json"  # written last: a folder without it is a ruin of a
 def ensure_venvs(envs: Iterable[EnvSpec], *, runner_dir: Path = DEFAULT_RUNNER, progress: Progress = silent,
                  parallel: int = 2) -> dict[EnvSpec, ReadyEnv | BuildError]:
     """Every environment, or why it could not be made: one that fails leaves the others alone."""
-    wanted = list(dict.fromkeys(envs))
-
-    def attempt(env: EnvSpec) -> ReadyEnv | BuildError:
-        try:
-            return ensure_venv(env, runner_dir=runner_dir, progress=progress)
-        except BuildError as error:
-            return error
-
-    pool = ThreadPoolExecutor(max_workers=max(1, parallel))
-    try:
-        return dict(zip(wanted, pool.map(attempt, wanted), strict=True))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for a build to end
+    return make_each(envs, lambda env: ensure_venv(env, runner_dir=runner_dir, progress=progress), parallel=parallel)
 
 
 def ensure_venv(env: EnvSpec, *, python: Path | None = None, runner_dir: Path = DEFAULT_RUNNER,

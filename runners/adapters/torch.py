@@ -14,8 +14,8 @@ import torch
 
 from .base import Adapter as BaseAdapter
 from .base import ConvertParams, Evidence, Feeds, Params, Unsupported
+from .torch_artifact import ABOUT
 
-ABOUT = "infermatrix.json"  # inside the artifact: {"batch": the fixed batch size, or null}
 ARTIFACT_FORMATS = {".pt2": "pt2", ".ts": "torchscript"}
 MODES = ("eager", "jit", "compile")
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from .base import ConvertParams, Unsupported
-from .torch import ABOUT
+from .torch_artifact import ABOUT
 
 AGREE = {"rtol": 1e-3, "atol": 1e-4}  # between the module and what was made of it: same library, same operators
 Tensors = Tuple[Any, ...]
