@@ -37,7 +37,7 @@ class Bench:
     converter_envs: Mapping[str, ReadyEnv | InfermatrixError]  # by backend
     models: Mapping[str, PreparedModel | InfermatrixError]
     artifacts: Artifacts
-    cpus: Mapping[int, tuple[int, ...]]  # threads -> the CPUs that cells of so many threads get
+    cpus: Mapping[int, tuple[int, ...]]  # cores -> the CPUs that cells of so many cores get
     memory_mb: int
     profile: Profile
     seed: int
@@ -47,9 +47,9 @@ class Bench:
     say: Callable[[str], None]
     _resolved: dict[tuple[str, str, str], Ready | Verdict] = field(default_factory=dict)
 
-    def limits(self, threads: int) -> Limits:
-        """Equal resources for all cells of the same thread count."""
-        return Limits(cpus=self.cpus[threads], memory_mb=self.memory_mb)
+    def limits(self, cores: int) -> Limits:
+        """Equal resources for all cells that get so many cores."""
+        return Limits(cpus=self.cpus[cores], memory_mb=self.memory_mb)
 
     def resolve(self, spec: TrialSpec) -> Ready | Verdict:
         """What the spec's trials run with, converting the model now if need be; or why they cannot run."""
@@ -91,7 +91,7 @@ class Bench:
                 "model": getattr(model, "sha256", None),
                 "inputs": model.folder.name if isinstance(model, PreparedModel) else None,
                 "host": self.host["fingerprint"], "isolation": self.isolation.kind.value,
-                "cpus": list(self.cpus[cell.threads]),
+                "cpus": list(self.cpus[cell.cores]),
                 "memory_mb": self.memory_mb, "protocol": JOB, "seed": self.seed,
                 "measure": [
                     profile.min_duration_s, profile.min_iterations, profile.max_iterations, profile.warmup_s, profile.max_cell_s,

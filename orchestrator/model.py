@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Union
@@ -12,75 +11,14 @@ from typing import Any, Union
 from orchestrator.canonical import canonical_json as canonical_json
 from orchestrator.canonical import digest as digest
 from orchestrator.canonical import slug
+from orchestrator.words import BaseVariant as BaseVariant
+from orchestrator.words import Ending as Ending
+from orchestrator.words import IsolationKind as IsolationKind
+from orchestrator.words import Phase as Phase
+from orchestrator.words import Scenario as Scenario
+from orchestrator.words import Status as Status
 
 Scalar = Union[str, int, float, bool, None]
-
-
-class Status(str, Enum):
-    """Why a cell has, or has not, a number (design §7)."""
-
-    OK = "ok"
-    UNSUPPORTED = "unsupported"
-    CONVERT_FAILED = "convert_failed"
-    COMPILE_FAILED = "compile_failed"
-    WRONG_ANSWER = "wrong_answer"
-    FALLBACK = "fallback"
-    CRASHED = "crashed"
-    OOM = "oom"
-    TIMEOUT = "timeout"
-    UNSTABLE = "unstable"
-    BUILD_FAILED = "build_failed"
-    IMAGE_UNAVAILABLE = "image_unavailable"
-    HOST_LOST = "host_lost"
-    GPU_LOST = "gpu_lost"
-    INTERRUPTED = "interrupted"
-    NOT_RUN = "not_run"
-
-    @property
-    def is_infrastructure(self) -> bool:
-        """True where the host, not the backend, is to blame: retried, and missing for resume."""
-        return self in _INFRASTRUCTURE
-
-
-_INFRASTRUCTURE = frozenset(
-    {Status.IMAGE_UNAVAILABLE, Status.HOST_LOST, Status.GPU_LOST, Status.INTERRUPTED, Status.NOT_RUN}
-)
-
-
-class Scenario(str, Enum):
-    """Load patterns under MLPerf's names (design §5)."""
-
-    SINGLE_STREAM = "single_stream"
-    OFFLINE = "offline"
-
-
-class IsolationKind(str, Enum):
-    """How dependencies are kept apart (design §4)."""
-
-    DOCKER = "docker"
-    VENV = "venv"
-    INTERPRETER = "interpreter"
-
-
-class BaseVariant(str, Enum):
-    """What a base image holds beside Python: nothing, or a C++ toolchain with Python's headers."""
-
-    SLIM = "slim"
-    TOOLCHAIN = "toolchain"
-
-
-class Phase(str, Enum):
-    """Where in its life a trial was when something happened."""
-
-    BUILD = "build"
-    START = "start"
-    IMPORT = "import"
-    CONVERT = "convert"
-    LOAD = "load"
-    COMPILE = "compile"
-    WARMUP = "warmup"
-    MEASURE = "measure"
-    VERIFY = "verify"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,17 +93,18 @@ class Cell:
     device: str
     precision: str
     batch: int
-    threads: int
+    threads: int  # of each instance
     instances: int
     scenario: Scenario
+    options: Mapping[str, Scalar] = field(default_factory=dict)  # the scenario's own: a latency bound, a cache's state …
 
     @cached_property
     def id(self) -> str:
         """Readable slug + 8 hex digits of the canonical content; unique within a matrix."""
         readable = "-".join(
             slug(str(part))
-            for part in (self.label, self.model, self.device, self.precision, f"b{self.batch}", f"t{self.threads}",
-                         self.scenario.value)
+            for part in (self.label, self.model, self.device, self.precision, f"b{self.batch}",
+                         f"t{self.threads}" if self.instances == 1 else f"{self.instances}x{self.threads}", self.scenario.value)
         )
         return f"{readable}-{digest(self.canonical())[:8]}"
 
@@ -176,12 +115,19 @@ class Cell:
             "backend_version": self.backend_version, "model": self.model, "host": self.host,
             "device": self.device, "precision": self.precision, "batch": self.batch,
             "threads": self.threads, "instances": self.instances, "scenario": self.scenario.value,
+            **({"options": dict(self.options)} if self.options else {}),
         }
+
+    @property
+    def cores(self) -> int:
+        """CPUs that its trial gets."""
+        return self.threads * self.instances
 
     @cached_property
     def load_key(self) -> str:
         """Cells with equal keys share a load, hence a trial."""
-        shared = {k: v for k, v in self.canonical().items() if k not in ("batch", "scenario")}
+        own = ("batch", "scenario") if self.scenario.shares_a_load else ("batch",)
+        shared = {k: v for k, v in self.canonical().items() if k not in own}
         return digest(shared)[:12]
 
 
@@ -258,15 +204,6 @@ class Limits:
     cpus: tuple[int, ...]
     memory_mb: int
     pids: int = 4096
-
-
-class Ending(str, Enum):
-    """How a sandboxed process ended, before anyone looked at its result."""
-
-    EXITED = "exited"
-    DEADLINE = "deadline"
-    INTERRUPTED = "interrupted"
-    LOST = "lost"  # the engine or the host went away
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,7 @@ def trial_job(
         "protocol": JOB, "task": "trial", "trial": trial, "adapter": backend.adapter, "settings": dict(first.settings),
         **({"adapter_file": str(adapter_file)} if adapter_file else {}),
         "precision": first.precision, "device": first.device, "threads": first.threads, "seed": seed,
+        **({"instances": first.instances} if first.instances > 1 else {}),
         "model": {"name": model.name, "format": artifact_format, "path": path},
         **_data(model),
         "cache_dir": None, "probe": {"enabled": True},
@@ -78,7 +79,7 @@ def _cell_job(cell: Cell, profile: Profile) -> dict[str, Any]:
     return {
         "id": cell.id, "scenario": cell.scenario.value, "batch": cell.batch, "min_duration_s": profile.min_duration_s,
         "min_iterations": profile.min_iterations, "max_iterations": profile.max_iterations, "warmup_s": profile.warmup_s,
-        "max_cell_s": profile.max_cell_s,
+        "max_cell_s": profile.max_cell_s, **({"options": dict(cell.options)} if cell.options else {}),
     }
 
 

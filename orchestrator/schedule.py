@@ -117,7 +117,7 @@ class Schedule:
 
     def _measure(self, slot: Slot, cells: tuple[Cell, ...], ready: Ready, trial: str, out: Path) -> bool:
         bench, artifact = self.bench, ready.artifact
-        limits = bench.limits(cells[0].threads)
+        limits = bench.limits(cells[0].cores)
         job = trial_job(
             TrialSpec(id=slot.spec.id, cells=cells), trial=trial, backend=ready.backend, model=ready.model,
             artifact=artifact.file if artifact else None, artifact_format=ready.format, profile=bench.profile, seed=bench.seed,

@@ -155,7 +155,7 @@ def _prepare(work: Work, isolation: Isolation) -> Bench:
     if work.models.needs_export():
         envs[MODELS_ENV] = models_env(IMAGES)
     ready = isolation.prepare(envs, work.say)
-    limits = {threads: _cpus(work.facts, config.limits, threads) for threads in {cell.threads for cell in plan.cells}}
+    limits = {cores: _cpus(work.facts, config.limits, cores) for cores in {cell.cores for cell in plan.cells}}
     widest = Limits(cpus=config.limits.cpus, memory_mb=config.limits.memory_mb)
     models = work.models.prepare(isolation, ready.get(MODELS_ENV), widest, work.stop, work.say)
     for model in models.values():

@@ -28,6 +28,7 @@ class CellJob:
     max_iterations: int
     warmup_s: float
     max_cell_s: float
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class TrialJob:
     cache_dir: Optional[str]
     probe: bool
     cells: Tuple[CellJob, ...] = field(default=())
+    instances: int = 1
 
 
 def read_job(path: str) -> Dict[str, Any]:
@@ -101,6 +103,7 @@ def trial_job(raw: Mapping[str, Any]) -> TrialJob:
             output_order=tuple(raw["output_order"]), batchable=bool(raw["batchable"]),
             fixed_batch=int(raw["fixed_batch"]), cache_dir=raw.get("cache_dir"),
             probe=bool((raw.get("probe") or {}).get("enabled", True)), cells=tuple(_cell(cell) for cell in raw["cells"]),
+            instances=int(raw.get("instances", 1)),
         )
     except KeyError as error:
         raise JobError("the job lacks {}".format(error)) from None
@@ -118,7 +121,7 @@ def _cell(raw: Mapping[str, Any]) -> CellJob:
         id=str(raw["id"]), scenario=str(raw["scenario"]), batch=int(raw["batch"]),
         min_duration_s=float(raw["min_duration_s"]), min_iterations=max(1, int(raw["min_iterations"])),
         max_iterations=min(MAX_SAMPLES, max(1, int(raw["max_iterations"]))), warmup_s=float(raw["warmup_s"]),
-        max_cell_s=float(raw["max_cell_s"]),
+        max_cell_s=float(raw["max_cell_s"]), options=dict(raw.get("options") or {}),
     )
     if cell.batch < 1:
         raise ValueError("batch {} of cell {}".format(cell.batch, cell.id))

@@ -76,11 +76,11 @@ def _trial(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog, be
         import_began = time.monotonic()
         try:
             from failures import Terminated
-            from trial import Trial, base_versions, statuses
+            from trial import base_versions, statuses, trial_for
         except ImportError as error:  # numpy is missing or broken
             return _give_up(result, out, "import", error)
         result["versions"].update(base_versions())
-        trial = Trial(job, result, out, events, began)
+        trial = trial_for(job, result, out, events, began)
         try:
             trial.run(import_began, prober)
         except Terminated:

@@ -150,6 +150,15 @@ class Trial:
         self.result["probes"]["end"] = {**prober.read(), "settle_ms": waited}
 
 
+def trial_for(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog, began: float) -> Trial:
+    """The trial of the job's scenario: `scenarios/<name>.py` where that is a file, else the plain one."""
+    scenario = job.cells[0].scenario if job.cells else ""
+    if scenario in ("", "single_stream", "offline"):
+        return Trial(job, result, out, events, began)
+    made: Trial = importlib.import_module("scenarios." + scenario).Trial(job, result, out, events, began)
+    return made
+
+
 def _evidence(evidence: Evidence, detail: Dict[str, Any]) -> Dict[str, Any]:
     return {"device": str(evidence.device), "executed_on": [str(name) for name in evidence.executed_on],
             "fallback": None if evidence.fallback is None else str(evidence.fallback),

@@ -15,9 +15,10 @@ from orchestrator.config.nearest import did_you_mean, listed
 from orchestrator.config.overrides import with_sets
 from orchestrator.config.profiles import MIN_TRIALS, PROFILES
 from orchestrator.config.rules import Rule, read_rules
+from orchestrator.config.scenarios import ScenarioEntry, read_scenarios
 from orchestrator.config.yamlfile import Document, load_document
 from orchestrator.errors import ConfigError
-from orchestrator.model import IsolationKind, Limits, Profile, Scenario
+from orchestrator.model import IsolationKind, Limits, Profile
 
 ALL_CORES = "all"
 
@@ -41,7 +42,7 @@ class MatrixConfig:
     precisions: tuple[str, ...]
     threads: tuple[int, ...]
     batches: tuple[int, ...]
-    scenarios: tuple[Scenario, ...]
+    scenarios: tuple[ScenarioEntry, ...]
     exclude: tuple[Rule, ...] = ()
     include: tuple[Rule, ...] = ()
     extra_models: tuple[ModelEntry, ...] = ()  # named by `include` only
@@ -104,7 +105,7 @@ def config_from(
         precisions=tuple(data.get("precision", ("fp32",))),
         threads=_threads(data.get("threads", (ALL_CORES,)), cores=len(limits.cpus)),
         batches=tuple(int(b) for b in data.get("batch", (1,))),
-        scenarios=tuple(Scenario(s) for s in data.get("scenarios", ("single_stream", "offline"))),
+        scenarios=read_scenarios(document),
         exclude=rules.exclude,
         include=rules.include,
         extra_models=rules.extra_models,

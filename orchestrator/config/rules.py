@@ -12,7 +12,7 @@ from orchestrator.config.nearest import did_you_mean, listed
 from orchestrator.config.yamlfile import DocPath, Document
 from orchestrator.model import BackendSpec, Scalar
 
-AXES = ("label", "backend", "model", "host", "device", "precision", "threads", "batch", "scenario")
+AXES = ("label", "backend", "model", "host", "device", "precision", "threads", "batch", "scenario", "instances")
 """The words by which rules and `--only` name a cell's coordinates."""
 
 
@@ -62,7 +62,7 @@ def _match(raw: Mapping[str, Any], cores: int) -> dict[str, str | int]:
     for axis in AXES:
         if axis in raw:
             value = raw[axis]
-            if axis in ("threads", "batch"):
+            if axis in ("threads", "batch", "instances"):
                 value = cores if value == "all" else int(value)
             match[axis] = value
     return match

@@ -96,7 +96,7 @@ def trial_of(record: Mapping[str, Any], known: Trial | None = None) -> Trial:
         return replace(known, throttled=throttled)
     environment, probes = _part(result, "environment"), _part(result, "probes")
     affinity = environment.get("affinity")
-    cpus = len(affinity) if isinstance(affinity, list) and affinity else int(record["cell"]["threads"])
+    cpus = len(affinity) if isinstance(affinity, list) and affinity else _cores(record["cell"])
     steal, wall = _number(environment.get("steal_ticks"), at_least_zero=True), _number(record.get("wall_s"))
     python = str(_part(result, "versions").get("python"))
     return Trial(
@@ -215,3 +215,7 @@ def _number(value: Any, *, at_least_zero: bool = False) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value) if value > 0 or (at_least_zero and value == 0) else None
+
+
+def _cores(cell: Mapping[str, Any]) -> int:
+    return int(cell["threads"]) * int(cell.get("instances", 1))

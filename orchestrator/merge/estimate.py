@@ -19,7 +19,7 @@ from orchestrator.merge.state import Gate
 from orchestrator.merge.statistics import Stability, median, stability
 from orchestrator.model import Status
 
-GROUP = ("model", "scenario", "batch", "precision", "threads", "instances", "device", "host")
+GROUP = ("model", "scenario", "batch", "precision", "threads", "instances", "options", "device", "host")
 NO_STATE = ""  # of trials without probes
 ENOUGH_IN_REFERENCE = 3  # trials in the usual state, from which a cell's estimate is taken there whatever else it saw
 _WORST = {"max_abs": max, "rel_l2": max, "mismatch_fraction": max, "nan": max, "inf": max, "cosine": min, "topk_agreement": min,
@@ -83,7 +83,7 @@ def hole(planned: Mapping[str, Any], *, asked: int, status: Status, reason: str,
 
 def group_of(planned: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """What two cells must have in common to be compared."""
-    return tuple((name, planned[name]) for name in GROUP)
+    return tuple((name, planned.get(name) or {} if name == "options" else planned[name]) for name in GROUP)
 
 
 def _order(record: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -104,7 +104,11 @@ def _sort_out(
             invalid.append(_left_out(record, f"{status.value}: {reason or 'no reason was recorded'}"))
             continue
         try:
-            numbers = trial_numbers(decode_samples(record["measurement"].get("samples") or {}), batch)
+            found = record["measurement"]
+            numbers = trial_numbers(
+                decode_samples(found.get("samples") or {}), batch, throughput_ips=found.get("throughput_ips"),
+                headline_ms=found.get("headline_ms"),
+            )
         except ResultError as error:
             invalid.append(_left_out(record, error.message))
             continue
@@ -136,9 +140,9 @@ def _series(planned: Mapping[str, Any], by_state: Mapping[str, Sequence[Measured
     for state, trials in by_state.items():
         rounds: dict[int, list[float]] = defaultdict(list)
         for trial in trials:
-            middle = trial.numbers.percentiles["p50"]
-            if middle is not None:
-                rounds[int(trial.record["trial"]["round"])].append(math.log(middle))
+            compared = trial.numbers.headline_ms
+            if compared is not None:
+                rounds[int(trial.record["trial"]["round"])].append(math.log(compared))
         found[state] = {number: math.exp(sum(logs) / len(logs)) for number, logs in rounds.items()}
     return Series(id=str(planned["id"]), group=group_of(planned), medians_ms=found)
 
@@ -201,6 +205,7 @@ def _frame(planned: Mapping[str, Any], records: Sequence[Mapping[str, Any]], end
         **{name: planned[name] for name in ("settings", "model", "host", "device")},
         "isolation": min(kinds) if kinds else None,
         **{name: planned[name] for name in ("precision", "batch", "threads", "instances", "scenario")},
+        "options": dict(planned.get("options") or {}),
         "status": ending.status.value, "reason": ending.reason, "phase": ending.phase, "log_tail": ending.log_tail,
         "evidence": evidence, "best": False, "tied_with": [],
     }

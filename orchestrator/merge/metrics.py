@@ -57,6 +57,7 @@ def no_metrics() -> dict[str, Any]:
     return {
         "latency_ms": dict.fromkeys(("min", "mean", *PERCENTILES, "ci95")), "throughput_ips": None,
         "throughput_ci95": None, "cpu_utilization": None, "cpu_time_s_per_inference": None, **dict.fromkeys(_FIELDS),
+        "details": {},
     }
 
 
@@ -75,11 +76,28 @@ def metrics_of(trials: Sequence[Measured], batch: int) -> tuple[dict[str, Any], 
     metrics["throughput_ci95"] = None if interval is None else list(interval)
     if interval is None:
         reasons["metrics.throughput_ci95"] = "one trial; an interval needs two"
+    metrics["details"] = _details(trials)
     for name, value, why in (_cpu(trials, batch), *(_field(name, trials) for name in _FIELDS)):
         metrics.update(value if isinstance(value, dict) else {name: value})
         if why is not None:
             reasons.update({f"metrics.{part}": why for part in (value if isinstance(value, dict) else (name,))})
     return metrics, reasons
+
+
+def _details(trials: Sequence[Measured]) -> dict[str, float]:
+    """The scenario's own figures, by dotted path: medians over the trials that have them."""
+    found: dict[str, list[float]] = {}
+    for trial in trials:
+        _leaves(trial.record["measurement"].get("details") or {}, "", found)
+    return {name: median(values) for name, values in sorted(found.items())}
+
+
+def _leaves(value: Mapping[str, Any], path: str, found: dict[str, list[float]]) -> None:
+    for name, part in value.items():
+        if isinstance(part, Mapping):
+            _leaves(part, f"{path}{name}.", found)
+        elif isinstance(part, (int, float)) and not isinstance(part, bool) and math.isfinite(part):
+            found.setdefault(path + name, []).append(float(part))
 
 
 def _latency(numbers: Sequence[TrialNumbers]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -38,6 +38,7 @@ class TrialNumbers:
     mean: float
     percentiles: Mapping[str, float | None]
     throughput_ips: float  # rows per second: count × batch ÷ the sum of the samples
+    headline_ms: float | None  # what comparisons compare, less being better: the median, unless the scenario has its own
     drift: float | None  # median of the second half ÷ median of the first half − 1
     autocorrelation: float | None  # lag 1
 
@@ -77,18 +78,26 @@ def decode_samples(samples: Mapping[str, Any]) -> npt.NDArray[np.uint64]:
     return array
 
 
-def trial_numbers(nanoseconds: npt.NDArray[np.uint64], batch: int) -> TrialNumbers:
-    """What one trial says; `nanoseconds` (count,) are the calls in order, each of `batch` rows."""
+def trial_numbers(
+    nanoseconds: npt.NDArray[np.uint64], batch: int, *, throughput_ips: float | None = None, headline_ms: float | None = None
+) -> TrialNumbers:
+    """What one trial says; `nanoseconds` (count,) are the calls in order, each of `batch` rows.
+
+    Where calls overlap (several instances, a server) their sum says nothing of throughput: the runner gives it, and what
+    comparisons are to compare.
+    """
     values = nanoseconds.astype(np.float64)
     ordered = np.sort(values)
     total = float(values.sum())
     count = int(values.size)
+    percentiles = {name: _percentile(ordered, fraction, needed) for name, (fraction, needed) in PERCENTILES.items()}
     return TrialNumbers(
         count=count,
         minimum=float(ordered[0]) * 1e-6,
         mean=total / count * 1e-6,
-        percentiles={name: _percentile(ordered, fraction, needed) for name, (fraction, needed) in PERCENTILES.items()},
-        throughput_ips=count * batch / (total * 1e-9),
+        percentiles=percentiles,
+        throughput_ips=count * batch / (total * 1e-9) if throughput_ips is None else throughput_ips,
+        headline_ms=percentiles["p50"] if headline_ms is None else headline_ms,
         drift=_drift(values),
         autocorrelation=_autocorrelation(values),
     )

@@ -8,11 +8,12 @@ not change, and becomes a combination of its own where there is none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from orchestrator.config.matrix import MatrixConfig
 from orchestrator.config.nearest import listed
 from orchestrator.config.rules import Rule
+from orchestrator.config.scenarios import ScenarioEntry, default_entry
 from orchestrator.errors import ConfigError
 from orchestrator.model import BackendEntry, Scalar, Scenario
 
@@ -34,6 +35,8 @@ class Combo:
     scenario: Scenario
     batch: int
     settings: Mapping[str, Scalar]
+    instances: int = 1
+    options: Mapping[str, Scalar] = field(default_factory=dict)
 
     def axis(self, name: str) -> AxisValue:
         """The coordinate that rules call by that name."""
@@ -53,7 +56,7 @@ class Combo:
         """Equal for equal cells, and only for those."""
         settings = tuple(sorted((name, type(value).__name__, value) for name, value in self.settings.items()))
         return (self.entry.label, self.entry.backend, self.entry.version, self.model, self.host, self.device, self.precision,
-                self.threads, self.scenario, self.batch, settings)
+                self.threads, self.scenario, self.batch, settings, self.instances, tuple(sorted(self.options.items())))
 
 
 def product(config: MatrixConfig) -> Iterator[Combo]:
@@ -63,11 +66,13 @@ def product(config: MatrixConfig) -> Iterator[Combo]:
             for host in config.hosts:
                 for device in config.devices:
                     for precision in config.precisions:
-                        for threads in config.threads:
-                            for scenario in config.scenarios:
-                                for batch in _batches(config, scenario):
-                                    yield Combo(row.entry, model.name, host, device, precision, threads, scenario, batch,
-                                                row.entry.settings)
+                        for cores in config.threads:
+                            for load in config.scenarios:
+                                for instances, threads in load.layouts(cores):
+                                    for batch in _batches(config, load):
+                                        for options in load.options:
+                                            yield Combo(row.entry, model.name, host, device, precision, threads, load.scenario,
+                                                        batch, row.entry.settings, instances, options)
 
 
 def split(combos: Iterable[Combo], rules: Iterable[Rule]) -> tuple[list[Combo], list[tuple[Combo, str]], list[str]]:
@@ -117,15 +122,20 @@ def _extends(original: Combo, rule: Rule, given: Mapping[str, frozenset[str]]) -
     return all(name not in written or original.settings[name] == value for name, value in rule.settings.items())
 
 
-def _batches(config: MatrixConfig, scenario: Scenario) -> tuple[int, ...]:
-    return (1,) if scenario is Scenario.SINGLE_STREAM else config.batches
+def _batches(config: MatrixConfig, load: ScenarioEntry) -> tuple[int, ...]:
+    return config.batches if load.batches is None else load.batches
 
 
 def _new(config: MatrixConfig, rule: Rule) -> Combo:
     """The combination that an include makes by itself; an axis it leaves open must have one value only."""
     entry = _entry(config, rule)
-    scenario = _scenario(config, rule)
-    batches = _batches(config, scenario)
+    load = _load(config, rule)
+    batches = _batches(config, load)
+    if len(load.options) > 1:
+        raise ConfigError(
+            f"{rule.where}: this include adds a {load.scenario.value} cell of its own, and that scenario has several options",
+            hint="Give the scenario one value for each of its options under `scenarios`.",
+        )
     return Combo(
         entry=entry,
         model=str(_only(rule, "model", [m.name for m in config.models])),
@@ -133,9 +143,11 @@ def _new(config: MatrixConfig, rule: Rule) -> Combo:
         device=str(_only(rule, "device", config.devices)),
         precision=str(_only(rule, "precision", config.precisions)),
         threads=int(_only(rule, "threads", config.threads)),
-        scenario=scenario,
+        scenario=load.scenario,
         batch=int(_only(rule, "batch", batches)),
         settings={**entry.settings, **rule.settings},
+        instances=int(rule.match.get("instances", 1)),
+        options=load.options[0],
     )
 
 
@@ -148,13 +160,15 @@ def _entry(config: MatrixConfig, rule: Rule) -> BackendEntry:
     raise _open(rule, "label", [entry.label for entry in rows])
 
 
-def _scenario(config: MatrixConfig, rule: Rule) -> Scenario:
+def _load(config: MatrixConfig, rule: Rule) -> ScenarioEntry:
     """A batch above 1 leaves offline only, so that need not be said."""
     if "scenario" in rule.match:
-        return Scenario(rule.match["scenario"])
-    if int(rule.match.get("batch", 1)) > 1:
-        return Scenario.OFFLINE
-    return Scenario(_only(rule, "scenario", [scenario.value for scenario in config.scenarios]))
+        name = Scenario(rule.match["scenario"])
+    elif int(rule.match.get("batch", 1)) > 1:
+        name = Scenario.OFFLINE
+    else:
+        name = Scenario(_only(rule, "scenario", [load.scenario.value for load in config.scenarios]))
+    return next((load for load in config.scenarios if load.scenario is name), default_entry(name))
 
 
 def _only(rule: Rule, axis: str, values: Iterable[AxisValue]) -> AxisValue:

@@ -12,8 +12,6 @@ from orchestrator.errors import ConfigError
 from orchestrator.model import BackendSpec, Cell
 from orchestrator.plan.combos import Combo, include, product, split
 
-_INSTANCES = 1
-
 
 @dataclass(frozen=True, kw_only=True)
 class Excluded:
@@ -58,8 +56,10 @@ def expand(config: MatrixConfig, registry: Mapping[str, BackendSpec], only: Only
     runnable: list[Cell] = []
     unsupported: list[Unsupported] = []
     for combo in combos:
-        if combo.threads > cores:
-            excluded.append((combo, f"{combo.threads} threads, but this run may use {cores} cores"))
+        if combo.threads * combo.instances > cores:
+            many = f"{combo.instances} instances of " if combo.instances > 1 else ""
+            each = f"{many}{combo.threads} threads"
+            excluded.append((combo, f"{each}, but this run may use {cores} cores"))
             continue
         reason = _cannot(registry[combo.entry.backend], combo)
         if reason is None:
@@ -79,7 +79,8 @@ def _cell(combo: Combo) -> Cell:
     return Cell(
         label=combo.entry.label, backend=combo.entry.backend, settings=combo.settings, backend_version=combo.entry.version,
         model=combo.model, host=combo.host, device=combo.device, precision=combo.precision, batch=combo.batch,
-        threads=combo.threads, instances=_INSTANCES, scenario=combo.scenario,
+        threads=combo.threads, instances=combo.instances, scenario=combo.scenario,
+        options=combo.options,
     )
 
 

@@ -12,7 +12,7 @@ from orchestrator.report.metrics import View
 from orchestrator.report.text import one_line
 from orchestrator.report.units import Scale, time_scale
 
-_AXES = ("scenario", "batch", "precision", "threads", "instances", "device", "host")
+_AXES = ("scenario", "batch", "precision", "threads", "instances", "options", "device", "host")
 _ALWAYS_NAMED = ("scenario", "batch")
 
 
@@ -68,7 +68,7 @@ def build_view(matrix: Mapping[str, Any]) -> ReportView:
     cells = tuple(CellView(anchor=f"c{index}", raw=raw) for index, raw in enumerate(raws))
     comparisons = [c for c in items(matrix.get("comparisons")) if isinstance(c, Mapping)]
     by_pair = _by_pair(comparisons)
-    varying = [axis for axis in _AXES if axis in _ALWAYS_NAMED or len({str(raw.get(axis)) for raw in raws}) > 1]
+    varying = [axis for axis in _AXES if axis in _ALWAYS_NAMED or len({_coordinate(raw, axis) for raw in raws}) > 1]
     by_model: dict[str, list[CellView]] = {}
     for cell in cells:
         by_model.setdefault(str(cell.raw.get("model")), []).append(cell)
@@ -82,7 +82,7 @@ def _model(anchor: str, name: str, cells: list[CellView], varying: list[str],
            by_pair: Mapping[frozenset[str], Mapping[str, Any]]) -> ModelView:
     groups: dict[tuple[str, ...], list[CellView]] = {}
     for cell in cells:
-        groups.setdefault(tuple(str(cell.raw.get(axis)) for axis in _AXES), []).append(cell)
+        groups.setdefault(tuple(_coordinate(cell.raw, axis) for axis in _AXES), []).append(cell)
     # The scenario's order is the matrix's own; within it a sweep reads from small to large.
     scenarios = list(dict.fromkeys(str(cell.raw.get("scenario")) for cell in cells))
     keys = sorted(groups, key=lambda key: (scenarios.index(key[0]), _numeric(key[1]), key[2], _numeric(key[3])))
@@ -101,6 +101,11 @@ def _model(anchor: str, name: str, cells: list[CellView], varying: list[str],
     return ModelView(anchor=anchor, name=one_line(name, 120), columns=columns, rows=rows, cells=tuple(cells))
 
 
+def _coordinate(raw: Mapping[str, Any], axis: str) -> str:
+    """A matrix from before scenarios had options holds none."""
+    return str(raw.get(axis) or {}) if axis == "options" else str(raw.get(axis))
+
+
 def _column(anchor: str, cells: Sequence[CellView], varying: list[str],
             by_pair: Mapping[frozenset[str], Mapping[str, Any]]) -> Column:
     latencies = [v for c in cells if c.has_figures and (v := c.view_value(View.LATENCY)) is not None]
@@ -108,7 +113,7 @@ def _column(anchor: str, cells: Sequence[CellView], varying: list[str],
     pairs = pairs_in(cells, by_pair)
     return Column(
         anchor=anchor,
-        title=" · ".join(axis_text(axis, cells[0].raw.get(axis)) for axis in varying),
+        title=" · ".join(text for axis in varying if (text := axis_text(axis, cells[0].raw.get(axis)))),
         cells=tuple(cells),
         answer=answer_for(cells, pairs, scale),
         pairs=pairs,
@@ -118,6 +123,9 @@ def _column(anchor: str, cells: Sequence[CellView], varying: list[str],
 
 def axis_text(axis: str, value: object) -> str:
     """One coordinate in words: "batch 8", "2 threads", "single stream"."""
+    if axis == "options":
+        options = value if isinstance(value, Mapping) else {}
+        return ", ".join(one_line(f"{name.replace('_', ' ')} {chosen}", 60) for name, chosen in options.items())
     text = one_line(value, 60)
     if axis in ("threads", "instances"):
         return f"{text} {axis[:-1] if text == '1' else axis}"

@@ -63,7 +63,7 @@ def test_every_part_of_the_format_arrives(tmp_path: Path, registry: Registry) ->
     assert config.precisions == ("fp32", "fp16")
     assert config.threads == (1, 2)
     assert config.batches == (1, 8)
-    assert config.scenarios == (Scenario.OFFLINE,)
+    assert tuple(load.scenario for load in config.scenarios) == (Scenario.OFFLINE,)
     assert (config.limits.cpus, config.limits.memory_mb) == ((1, 2), 2048)
 
 
@@ -75,7 +75,7 @@ def test_what_is_not_said_has_a_default(registry: Registry) -> None:
     assert config.base == "auto"
     assert (config.devices, config.precisions, config.batches) == (("cpu",), ("fp32",), (1,))
     assert config.threads == (4,)
-    assert config.scenarios == (Scenario.SINGLE_STREAM, Scenario.OFFLINE)
+    assert tuple(load.scenario for load in config.scenarios) == (Scenario.SINGLE_STREAM, Scenario.OFFLINE)
     assert (config.limits.cpus, config.limits.memory_mb) == ((0, 1, 2, 3), 4000)
     with pytest.raises(FrozenInstanceError):
         config.seed = 2  # type: ignore[misc]
@@ -107,7 +107,7 @@ def test_what_is_not_said_has_a_default(registry: Registry) -> None:
         ("devices: [gpu]", "unknown kind of device `gpu`; did you mean `cpu`?"),
         ("precision: [fp31]", "an entry of `precision` must be one of fp32, tf32, fp16, bf16, int8, not the text `fp31`; "
                               "did you mean `fp32`?"),
-        ("scenarios: [ofline]", "an entry of `scenarios` must be one of single_stream, offline, not the text `ofline`; "
+        ("scenarios: [ofline]", "an entry of `scenarios` must be one of single_stream, offline, multi_instance, server, ensemble, cold_start, not the text `ofline`; "
                                 "did you mean `offline`?"),
         ("hosts: [far]", "unknown host `far`; trials run on `local` only, the machine this is started on"),
         ("seed: -1", "`seed` must be at least 0, not -1"),
@@ -117,7 +117,7 @@ def test_what_is_not_said_has_a_default(registry: Registry) -> None:
         ("exclude: [{backend: bta}]", "unknown backend `bta`; did you mean `beta`?"),
         ("exclude: [{bakcend: beta}]", "unknown key `bakcend` in an entry of `exclude`; did you mean `backend`?"),
         ("exclude: [{}]", "an entry of `exclude` must hold at least one of label, backend, model, host, device, precision, "
-                          "threads, batch, scenario"),
+                          "threads, batch, scenario, instances"),
         ("include: [{label: new, model: spam}]", "unknown label `new`"),
         ("include: [{label: beta, backend: alpha}]", "`beta` is already the label of a row of backend `beta`"),
         ("include: [{backend: alpha, version: 1.2}]", "another `version` needs a new `label` and its `backend` beside it"),

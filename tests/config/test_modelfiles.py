@@ -32,7 +32,7 @@ def test_a_model_file_needs_no_configuration(registry: Registry) -> None:
     assert got.source == "command line"
     assert [row.entry.label for row in got.backends] == ["alpha", "beta"]
     assert got.batches == BATCH_SWEEP
-    assert got.scenarios == (Scenario.SINGLE_STREAM, Scenario.OFFLINE)
+    assert tuple(load.scenario for load in got.scenarios) == (Scenario.SINGLE_STREAM, Scenario.OFFLINE)
     assert got.models[0].path == Path("m.onnx")
     assert got.models[0].shapes == {"input": (1, 3)}
     assert got.models[0].inputs == Path("x.npz")

@@ -16,7 +16,7 @@ def test_axes_and_values_are_replaced(registry: Registry) -> None:
         "scenario=offline", "models=resnet50", "backend=beta",
     )
     assert (config.threads, config.batches, config.profile, config.minimum_effect) == ((1, 2), (1, 8), STANDARD, 0.05)
-    assert config.scenarios == (Scenario.OFFLINE,)
+    assert tuple(load.scenario for load in config.scenarios) == (Scenario.OFFLINE,)
     assert [model.name for model in config.models] == ["resnet50"]
     assert [row.entry.label for row in config.backends] == ["beta"]
 
