@@ -27,8 +27,9 @@ lint: $(VENV)/.dev ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: $(VENV)/.installed ## the benchmarks of the tool itself
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; done
+bench: $(VENV)/.installed ## one experiment on the tool itself (NAME=cost ARGS='…'; without NAME, the list)
+	@if [ -n "$(NAME)" ]; then $(BIN)/python -m benchmarks.$(NAME) $(ARGS); else \
+	  for file in benchmarks/*.py; do grep -l '^def main' $$file; done | sed 's|benchmarks/\(.*\).py|make bench NAME=\1|'; fi
 
 clean: $(VENV)/.installed ## what earlier runs left on the engine (ARGS=--help says what else)
 	@$(BIN)/infermatrix clean $(ARGS)
