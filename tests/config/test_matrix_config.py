@@ -107,8 +107,8 @@ def test_what_is_not_said_has_a_default(registry: Registry) -> None:
         ("devices: [gpu]", "unknown kind of device `gpu`; did you mean `cpu`?"),
         ("precision: [fp31]", "an entry of `precision` must be one of fp32, tf32, fp16, bf16, int8, not the text `fp31`; "
                               "did you mean `fp32`?"),
-        ("scenarios: [ofline]", "an entry of `scenarios` must be one of single_stream, offline, multi_instance, server, ensemble, "
-         "cold_start, not the text `ofline`; "
+        ("scenarios: [ofline]", "an entry of `scenarios` must be one of single_stream, offline, multi_instance, server, "
+                                  "ensemble, cold_start, not the text `ofline`; "
                                 "did you mean `offline`?"),
         ("hosts: [far]", "unknown host `far`; trials run on `local` only, the machine this is started on"),
         ("seed: -1", "`seed` must be at least 0, not -1"),
