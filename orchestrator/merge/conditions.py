@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from orchestrator.merge.statistics import median
@@ -87,8 +87,8 @@ def trial_key(record: Mapping[str, Any]) -> TrialKey:
     )
 
 
-def trial_of(record: Mapping[str, Any], known: Trial | None = None) -> Trial:
-    """A record's trial; `known` is what another record of the same trial said (throttling is per cell)."""
+def trial_of(record: Mapping[str, Any], key: TrialKey, known: Trial | None = None) -> Trial:
+    """The trial of a record, whose key that is; `known`: what another record of it said (throttling is per cell)."""
     throttled = int(_number(_part(record, "measurement").get("nr_throttled")) or 0)
     throttled = max(throttled, known.throttled if known else 0)
     result = _part(record, "result")
@@ -100,7 +100,7 @@ def trial_of(record: Mapping[str, Any], known: Trial | None = None) -> Trial:
     steal, wall = _number(environment.get("steal_ticks"), at_least_zero=True), _number(record.get("wall_s"))
     python = str(_part(result, "versions").get("python"))
     return Trial(
-        key=trial_key(record), measured=bool(probes), start=_probe(probes, "start"), end=_probe(probes, "end"),
+        key=key, measured=bool(probes), start=_probe(probes, "start"), end=_probe(probes, "end"),
         peer_group=(cpus, ".".join(python.split(".")[:2])),
         cpus=cpus,
         load_start=_number(environment.get("load1_start"), at_least_zero=True),
@@ -202,12 +202,15 @@ _CONDITIONS: Mapping[str, Callable[[Trial], str | None]] = {
 def _part(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A nested object, or an empty one: what a container reports is only loosely typed here."""
     value = found.get(name)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _probe(probes: Mapping[str, Any], end: str) -> Probe:
     found = _part(probes, end)
-    return Probe(**{reading.name: _number(found.get(reading.name)) for reading in fields(Probe)})
+    return Probe(
+        compute_ms=_number(found.get("compute_ms")), compute_best_ms=_number(found.get("compute_best_ms")),
+        memory_gbps=_number(found.get("memory_gbps")), core_to_core_ns=_number(found.get("core_to_core_ns")),
+    )
 
 
 def _number(value: Any, *, at_least_zero: bool = False) -> float | None:

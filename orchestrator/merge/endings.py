@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from orchestrator.errors import ResultError
 from orchestrator.fidelity import wrong_answer_reason
 from orchestrator.model import Status
 
+Judged = tuple[Mapping[str, Any], Status, str | None]
+"""A record with its own status and reason."""
 # One trial of these is enough, whatever the others say: an answer that is wrong once cannot be relied on.
 _DAMNING = (Status.WRONG_ANSWER, Status.FALLBACK)
 
@@ -52,12 +54,21 @@ def cell_ending(records: Sequence[Mapping[str, Any]], *, invalid: Sequence[str],
     more than half of its trials failed; else they are a warning beside the estimate. Trials that the host failed say
     nothing of the backend and only count where there is nothing else.
     """
-    judged = sorted(((record, *record_status(record)) for record in records), key=lambda item: _order(item[0]))
+    return ending_of(judged_of(records), invalid=invalid, valid=valid)
+
+
+def judged_of(records: Iterable[Mapping[str, Any]]) -> list[Judged]:
+    """Every record with its status and reason, in the order of trials and attempts."""
+    return [(record, *record_status(record)) for record in sorted(records, key=_order)]
+
+
+def ending_of(judged: Sequence[Judged], *, invalid: Sequence[str], valid: int) -> Ending:
+    """As `cell_ending`, of records that were judged already."""
     for damning in _DAMNING:
         for record, status, reason in judged:
             if status is damning:
                 return _ending(record, status, reason)
-    trials: dict[int, list[tuple[Mapping[str, Any], Status, str | None]]] = defaultdict(list)
+    trials: dict[int, list[Judged]] = defaultdict(list)
     for item in judged:
         if not item[1].is_infrastructure:
             trials[int(item[0]["trial"]["index"])].append(item)
@@ -69,7 +80,7 @@ def cell_ending(records: Sequence[Mapping[str, Any]], *, invalid: Sequence[str],
     if valid == 0:
         said = Counter(invalid).most_common()
         why = f": {max(said, key=lambda item: (item[1], item[0]))[0]}" if said else ""
-        return Ending(status=Status.UNSTABLE, reason=f"none of its {len(records)} trials counts{why}")
+        return Ending(status=Status.UNSTABLE, reason=f"none of its {len(judged)} trials counts{why}")
     if not failed:
         return Ending(status=Status.OK)
     common = _commonest(failed)
@@ -82,7 +93,7 @@ def _order(record: Mapping[str, Any]) -> tuple[Any, ...]:
     return int(trial["index"]), int(trial["attempt"]), str(record.get("started")), str(record.get("key"))
 
 
-def _commonest(items: Sequence[tuple[Mapping[str, Any], Status, str | None]]) -> Ending:
+def _commonest(items: Sequence[Judged]) -> Ending:
     """The most frequent status, the design's order breaking ties; the last such record speaks for it."""
     counts = Counter(status for _, status, _ in items)
     ranks = {status: number for number, status in enumerate(Status)}

@@ -12,7 +12,7 @@ from orchestrator.errors import ResultError
 from orchestrator.fidelity import wrong_answer_reason
 from orchestrator.merge.compare import Series
 from orchestrator.merge.conditions import trial_key
-from orchestrator.merge.endings import Ending, cell_ending, record_status
+from orchestrator.merge.endings import Ending, Judged, ending_of, judged_of
 from orchestrator.merge.metrics import Measured, metrics_of, no_metrics
 from orchestrator.merge.samples import decode_samples, trial_numbers
 from orchestrator.merge.state import Gate
@@ -38,7 +38,8 @@ class Estimate:
 def estimate(planned: Mapping[str, Any], records: Sequence[Mapping[str, Any]], gate: Gate, *, asked: int) -> Estimate:
     """`records`: all of this cell (not anchors), at least one; `asked`: trials that the profile wants."""
     batch = int(planned["batch"])
-    by_state, invalid, disturbed = _sort_out(sorted(records, key=_order), gate, batch)
+    judged = judged_of(records)
+    by_state, invalid, disturbed = _sort_out(judged, gate, batch)
     state = _choose(by_state, frozenset(s.id for s in gate.states if s.reference))
     used = by_state.get(state, [])
     reasons = [item["reason"] for item in invalid]
@@ -46,8 +47,8 @@ def estimate(planned: Mapping[str, Any], records: Sequence[Mapping[str, Any]], g
         if other != state:
             why = f"measured in machine state {other or 'unknown'}; the estimate is of state {state or 'unknown'}"
             invalid += [_left_out(trial.record, why) for trial in trials]
-    ending = cell_ending(records, invalid=reasons, valid=len(used))
-    cell = _frame(planned, records, ending)
+    ending = ending_of(judged, invalid=reasons, valid=len(used))
+    cell = _frame(planned, [record for record, _, _ in judged], ending)
     cell["trials"] = {"asked": asked, "valid": len(used), "invalid": sorted(invalid, key=lambda i: (i["trial"], i["attempt"]))}
     cell["fidelity"] = _fidelity(records)
     if ending.status is Status.UNSTABLE and disturbed:
@@ -86,19 +87,13 @@ def group_of(planned: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((name, planned.get(name) or {} if name == "options" else planned[name]) for name in GROUP)
 
 
-def _order(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    key = trial_key(record)
-    return key.number, key.attempt, key.started, str(record.get("key"))
-
-
 def _sort_out(
-    records: Sequence[Mapping[str, Any]], gate: Gate, batch: int
+    judged: Sequence[Judged], gate: Gate, batch: int
 ) -> tuple[dict[str, list[Measured]], list[dict[str, Any]], list[Measured]]:
     """Trials that count, by machine state; those that do not, with the reason; and what the disturbed of them measured."""
     by_state: dict[str, list[Measured]] = defaultdict(list)
     invalid, disturbed = [], []
-    for record in records:
-        status, reason = record_status(record)
+    for record, status, reason in judged:
         verdict = gate.trials[trial_key(record)]
         if status is not Status.OK:
             invalid.append(_left_out(record, f"{status.value}: {reason or 'no reason was recorded'}"))
@@ -195,8 +190,8 @@ def _fidelity(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _frame(planned: Mapping[str, Any], records: Sequence[Mapping[str, Any]], ending: Ending) -> dict[str, Any]:
-    """A cell's identity and ending; metrics and the like are filled in by the caller."""
-    results = [r["result"] for r in sorted(records, key=_order) if r.get("result")]
+    """A cell's identity and ending, from its records in order; metrics and the like are filled in by the caller."""
+    results = [r["result"] for r in records if r.get("result")]
     evidence = next((result["evidence"] for result in results if result.get("evidence")), None)
     kinds = Counter(str(r["isolation"]) for r in records if r.get("isolation"))
     return {

@@ -13,12 +13,14 @@ from orchestrator.merge.compare import MINIMUM_EFFECT, Comparison, compare, stan
 from orchestrator.merge.estimate import Estimate, estimate, group_of, hole
 from orchestrator.merge.state import Gate, gate_trials
 from orchestrator.model import Cell, Status
+from orchestrator.trees import without_collector
 
 SCHEMA = "infermatrix.matrix/1"
 RECORD_SCHEMA = "infermatrix.record/1"
 RESULT_PROTOCOL = "infermatrix.result/1"
 
 
+@without_collector()
 def merge(
     run: Mapping[str, Any],
     records: Iterable[Mapping[str, Any]],

@@ -99,7 +99,7 @@ def trial_numbers(
         throughput_ips=count * batch / (total * 1e-9) if throughput_ips is None else throughput_ips,
         headline_ms=percentiles["p50"] if headline_ms is None else headline_ms,
         drift=_drift(values),
-        autocorrelation=_autocorrelation(values),
+        autocorrelation=_autocorrelation(values, total / count),
     )
 
 
@@ -128,10 +128,10 @@ def _drift(values: npt.NDArray[np.float64]) -> float | None:
     return second / first - 1
 
 
-def _autocorrelation(values: npt.NDArray[np.float64]) -> float | None:
+def _autocorrelation(values: npt.NDArray[np.float64], mean: float) -> float | None:
     if values.size < _MIN_FOR_CORRELATION:
         return None
-    centred = values - values.mean()
+    centred = values - mean
     power = float(centred @ centred)
     if power <= 0:
         return None

@@ -72,7 +72,8 @@ def gate_trials(records: Iterable[Mapping[str, Any]]) -> Gate:
     """Judge all trials of a run together; does not depend on the records' order."""
     trials: dict[TrialKey, Trial] = {}
     for record in records:
-        trials[trial_key(record)] = trial_of(record, trials.get(trial_key(record)))
+        key = trial_key(record)
+        trials[key] = trial_of(record, key, trials.get(key))
     verdicts: dict[TrialKey, Verdict] = {}
     states: list[MachineState] = []
     warnings: list[str] = []

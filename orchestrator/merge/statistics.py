@@ -15,6 +15,7 @@ Up to seven trials the interval is their whole range. A range of n trials holds 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
@@ -50,15 +51,20 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
     count = len(values)
     if count < 2:
         return None
+    tail = expanded_tail(count, confidence)
+    centre = median(list(map(float, values)))
+    if count % 2 or count > _PAIRS_UP_TO:  # every median is one of the values, in their order
+        ascending, reach = sorted(map(float, values)), _reached(count)
+        low = ascending[min(bisect_left(reach, tail), count - 1)]
+        high = ascending[min(bisect_left(reach, 1 - tail), count - 1)]
+        return min(low, centre), max(high, centre)
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     first, second, weights = _resampled_medians(count)
     medians = (ordered[first] + ordered[second]) / 2
     by_size = np.argsort(medians, kind="stable")
     reached = np.cumsum(weights[by_size])
-    tail = expanded_tail(count, confidence)
     low = medians[by_size[min(int(np.searchsorted(reached, tail)), by_size.size - 1)]]
     high = medians[by_size[min(int(np.searchsorted(reached, 1 - tail)), by_size.size - 1)]]
-    centre = median(list(map(float, values)))
     return min(float(low), centre), max(float(high), centre)
 
 
@@ -69,6 +75,12 @@ def expanded_tail(count: int, confidence: float) -> float:
 
     reach = special.stdtrit(count - 1, (1 + confidence) / 2) * math.sqrt(count / (count - 1))
     return float(special.ndtr(-reach))
+
+
+@lru_cache(maxsize=256)
+def _reached(n: int) -> list[float]:
+    """Of an odd n, or a large one: the probability that a resample's median is the i-th smallest value or less."""
+    return [float(chance) for chance in np.cumsum(_resampled_medians(n)[2])]
 
 
 @lru_cache(maxsize=256)

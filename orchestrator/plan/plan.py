@@ -12,6 +12,7 @@ from orchestrator.plan.cost import Estimate, estimate
 from orchestrator.plan.expand import Excluded, Unsupported, expand
 from orchestrator.plan.fixedbatch import fit
 from orchestrator.plan.trials import Anchor, Round, anchors, choose_anchor, group, rounds
+from orchestrator.trees import without_collector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class Plan:
     estimate: Estimate
 
 
+@without_collector()
 def make_plan(
     config: MatrixConfig, registry: Mapping[str, BackendSpec], *, only: Only | None = None,
     weights: Mapping[str, float] | None = None, fixed_batches: Mapping[str, int] | None = None,

@@ -10,8 +10,10 @@ from typing import Any
 from orchestrator.report.html import render_html
 from orchestrator.report.markdown import render_markdown
 from orchestrator.report.tables import csv_text, parquet_bytes
+from orchestrator.trees import without_collector
 
 
+@without_collector()
 def write_reports(matrix: Mapping[str, Any], folder: Path) -> dict[str, Path]:
     """Writes report.html, report.md, matrix.csv and matrix.parquet into `folder`; file name → path.
 
