@@ -7,18 +7,18 @@ import json
 import random
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.model import Cell, Scenario
+from orchestrator.model import Cell, Scalar, Scenario
 
 BACKENDS = ("onnxruntime", "openvino", "torch", "ncnn")
 COLUMNS = ((Scenario.SINGLE_STREAM, 1), *((Scenario.OFFLINE, batch) for batch in (1, 8, 32, 128)))
 TRIALS = 5
 SAMPLES = 500
 PER_MODEL = len(BACKENDS) * len(COLUMNS) * TRIALS
-SETTINGS = {"graph_optimization_level": "all", "allow_spinning": True, "inter_op_threads": 1, "enable_cpu_mem_arena": True}
+SETTINGS: Mapping[str, Scalar] = {"graph_optimization_level": "all", "allow_spinning": True, "inter_op_threads": 1, "enable_cpu_mem_arena": True}
 
 
 def cells(models: int) -> list[Cell]:
