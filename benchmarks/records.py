@@ -18,7 +18,9 @@ COLUMNS = ((Scenario.SINGLE_STREAM, 1), *((Scenario.OFFLINE, batch) for batch in
 TRIALS = 5
 SAMPLES = 500
 PER_MODEL = len(BACKENDS) * len(COLUMNS) * TRIALS
-SETTINGS: Mapping[str, Scalar] = {"graph_optimization_level": "all", "allow_spinning": True, "inter_op_threads": 1, "enable_cpu_mem_arena": True}
+SETTINGS: Mapping[str, Scalar] = {
+    "graph_optimization_level": "all", "allow_spinning": True, "inter_op_threads": 1, "enable_cpu_mem_arena": True,
+}
 
 
 def cells(models: int) -> list[Cell]:
