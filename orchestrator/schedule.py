@@ -155,7 +155,7 @@ class Schedule:
     def _count(self, result: dict[str, Any] | None) -> None:
         self.tally.trials += 1
         phases = (result or {}).get("phases") or {}
-        own = [phases.get(name) or 0.0 for name in ("start_ms", "import_ms", "load_ms", "compile_ms")]
+        own = [phases.get(name) or 0.0 for name in ("start_ms", "import_ms", "load_ms", "compile_ms", "fill_ms")]
         for cell in (result or {}).get("cells", ()):
             own += [cell.get(name) or 0.0 for name in ("first_inference_ms", "warmup_ms", "measure_ms")]
         self.tally.phases_s += sum(own) / 1e3
@@ -244,9 +244,9 @@ def _line(
     told: set[str | None] = set()
     for cell in cells:
         verdict, got = verdicts[cell.id], measured.get(cell.id) or {}
-        what = f"{cell.scenario.value} b{cell.batch}"
+        what = " ".join((cell.scenario.value, f"b{cell.batch}", *map(str, cell.options.values())))
         if verdict.status is Status.OK and got.get("iterations"):
-            each = (got.get("measure_ms") or 0.0) / got["iterations"]
+            each = got.get("headline_ms") or (got.get("measure_ms") or 0.0) / got["iterations"]
             parts.append(f"{what} {each:.3g} ms")
         else:
             parts.append(f"{what} {verdict.status.value} ({verdict.reason})" if verdict.reason not in told else f"{what} too")

@@ -56,6 +56,8 @@ class TrialJob:
     probe: bool
     cells: Tuple[CellJob, ...] = field(default=())
     instances: int = 1
+    keep_cache: bool = False
+    raw: Mapping[str, Any] = field(default_factory=dict)  # as it came: what jobs for child processes are made from
 
 
 def read_job(path: str) -> Dict[str, Any]:
@@ -103,7 +105,7 @@ def trial_job(raw: Mapping[str, Any]) -> TrialJob:
             output_order=tuple(raw["output_order"]), batchable=bool(raw["batchable"]),
             fixed_batch=int(raw["fixed_batch"]), cache_dir=raw.get("cache_dir"),
             probe=bool((raw.get("probe") or {}).get("enabled", True)), cells=tuple(_cell(cell) for cell in raw["cells"]),
-            instances=int(raw.get("instances", 1)),
+            instances=int(raw.get("instances", 1)), keep_cache=bool(raw.get("keep_cache", False)), raw=raw,
         )
     except KeyError as error:
         raise JobError("the job lacks {}".format(error)) from None

@@ -213,3 +213,8 @@ def pack(samples: Sequence[int]) -> Dict[str, Any]:
     data = np.frombuffer(numbers, dtype=np.uint64).astype("<u8").tobytes() if samples else b""
     return {"encoding": "zlib+base64:<u8", "count": len(samples),
             "data": base64.b64encode(zlib.compress(data, 1)).decode("ascii")}
+
+
+def unpack(packed: Dict[str, Any]) -> np.ndarray:
+    """The inverse of `pack`, of samples that this runner wrote."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), dtype="<u8")

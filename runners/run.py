@@ -53,6 +53,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
         result.update(failure={"phase": "start", "kind": "error", "message": str(error)})
         write_result(options.out, result)
         return EXIT_USAGE
+    if isinstance(raw.get("spawned"), float):  # by another runner on this machine, which read the same clock
+        began = raw["spawned"]
+        result["phases"]["start_ms"] = (_ENTERED - began) * 1e3
+        result["null_reasons"].pop("phases.start_ms", None)
     if raw.get("die_with_parent"):
         probe.die_with_parent(os.getppid())
     events = EventLog(options.out, began)
@@ -75,10 +79,14 @@ def _trial(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog, be
         events.emit("import")
         import_began = time.monotonic()
         try:
+            import numpy  # noqa: F401
+
+            own_began = time.monotonic()
             from failures import Terminated
             from trial import base_versions, statuses, trial_for
         except ImportError as error:  # numpy is missing or broken
             return _give_up(result, out, "import", error)
+        import_began += time.monotonic() - own_began  # the runner's own modules are no part of a backend's import
         result["versions"].update(base_versions())
         trial = trial_for(job, result, out, events, began)
         try:

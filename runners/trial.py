@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -160,9 +161,12 @@ def trial_for(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog,
 
 
 def _evidence(evidence: Evidence, detail: Dict[str, Any]) -> Dict[str, Any]:
-    return {"device": str(evidence.device), "executed_on": [str(name) for name in evidence.executed_on],
+    said = {"device": str(evidence.device), "executed_on": [str(name) for name in evidence.executed_on],
             "fallback": None if evidence.fallback is None else str(evidence.fallback),
             "batching": str(evidence.batching), "detail": detail}
+    if evidence.cache is not None:
+        said["cache"] = asdict(evidence.cache)
+    return said
 
 
 def _adapter(job: TrialJob) -> Adapter:
@@ -185,7 +189,7 @@ def _adapter(job: TrialJob) -> Adapter:
 def _params(job: TrialJob, samples: Dict[str, np.ndarray], cache: str) -> Params:
     return Params(
         settings=dict(job.settings), precision=job.precision, device=job.device, threads=job.threads, seed=job.seed,
-        cache_dir=cache, model_name=job.model_name, format=job.format, input_order=job.input_order,
+        cache_dir=cache, keep_cache=job.keep_cache, model_name=job.model_name, format=job.format, input_order=job.input_order,
         output_order=job.output_order, batchable=job.batchable, fixed_batch=job.fixed_batch,
         batches=tuple(sorted({cell.batch for cell in job.cells})), samples=samples)
 

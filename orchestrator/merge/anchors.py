@@ -37,6 +37,7 @@ def _median_ms(record: Mapping[str, Any]) -> float | None:
     if record_status(record)[0] is not Status.OK:
         return None
     try:
-        return trial_numbers(decode_samples(record["measurement"].get("samples") or {}), 1).percentiles["p50"]
+        found = record["measurement"]
+        return trial_numbers(decode_samples(found.get("samples") or {}), 1, headline_ms=found.get("headline_ms")).headline_ms
     except ResultError:
         return None

@@ -49,6 +49,7 @@ _FIELDS: Mapping[str, _Field] = {
     "install_mb": _Field(path=("env", "size_mb"), reason=_ENV),
     "packages": _Field(path=("env", "packages"), reason=_ENV),
 }
+_DETAILS = "details."
 _COUNTS = frozenset({"threads_seen", "nr_throttled", "packages"})
 
 
@@ -70,13 +71,16 @@ def metrics_of(trials: Sequence[Measured], batch: int) -> tuple[dict[str, Any], 
     numbers = [trial.numbers for trial in trials]
     metrics["latency_ms"], found = _latency(numbers)
     reasons.update({f"metrics.latency_ms.{name}": why for name, why in found.items()})
-    rates = [one.throughput_ips for one in numbers]
-    metrics["throughput_ips"] = median(rates)
+    rates = [one.throughput_ips for one in numbers if one.throughput_ips is not None]
+    metrics["throughput_ips"] = median(rates) if rates else None
     interval = median_interval(rates)
     metrics["throughput_ci95"] = None if interval is None else list(interval)
-    if interval is None:
+    if not rates:
+        reasons["metrics.throughput_ips"] = reasons["metrics.throughput_ci95"] = "it happens once in a process: there is no rate"
+    elif interval is None:
         reasons["metrics.throughput_ci95"] = "one trial; an interval needs two"
-    metrics["details"] = _details(trials)
+    metrics["details"], found = _details(trials)
+    reasons.update(found)
     for name, value, why in (_cpu(trials, batch), *(_field(name, trials) for name in _FIELDS)):
         metrics.update(value if isinstance(value, dict) else {name: value})
         if why is not None:
@@ -84,12 +88,23 @@ def metrics_of(trials: Sequence[Measured], batch: int) -> tuple[dict[str, Any], 
     return metrics, reasons
 
 
-def _details(trials: Sequence[Measured]) -> dict[str, float]:
-    """The scenario's own figures, by dotted path: medians over the trials that have them."""
+def _details(trials: Sequence[Measured]) -> tuple[dict[str, float], dict[str, str]]:
+    """The scenario's own figures, by dotted path: medians over the trials that have them; and reasons for what lacks.
+
+    A figure that some trial says it could not have is null: the median of the others would flatter the cell.
+    """
     found: dict[str, list[float]] = {}
+    lacking: dict[str, list[str]] = {}
     for trial in trials:
-        _leaves(trial.record["measurement"].get("details") or {}, "", found)
-    return {name: median(values) for name, values in sorted(found.items())}
+        measurement = trial.record["measurement"]
+        _leaves(measurement.get("details") or {}, "", found)
+        for path, why in (measurement.get("null_reasons") or {}).items():
+            if path.startswith(_DETAILS):
+                lacking.setdefault(path[len(_DETAILS):], []).append(str(why))
+    known = {name: median(values) for name, values in sorted(found.items()) if name not in lacking}
+    of = f"of {len(trials)} trials"
+    reasons = {f"metrics.{_DETAILS}{name}": f"in {len(whys)} {of}: {whys[0]}" for name, whys in sorted(lacking.items())}
+    return known, reasons
 
 
 def _leaves(value: Mapping[str, Any], path: str, found: dict[str, list[float]]) -> None:

@@ -25,6 +25,7 @@ _MAX_NS = 10**14  # a bit over a day: nothing that a trial may last
 PERCENTILES: Mapping[str, tuple[float, int]] = {
     "p50": (0.5, 3), "p90": (0.9, 64), "p95": (0.95, 130), "p99": (0.99, 662), "p99_9": (0.999, 6636),
 }
+_ROUNDING_MS = 1e-5  # samples are whole nanoseconds
 _MIN_FOR_CORRELATION = 10
 _MIN_FOR_DRIFT = 10
 
@@ -37,7 +38,7 @@ class TrialNumbers:
     minimum: float
     mean: float
     percentiles: Mapping[str, float | None]
-    throughput_ips: float  # rows per second: count × batch ÷ the sum of the samples
+    throughput_ips: float | None  # rows per second: count × batch ÷ the sum of the samples; None of a single event
     headline_ms: float | None  # what comparisons compare, less being better: the median, unless the scenario has its own
     drift: float | None  # median of the second half ÷ median of the first half − 1
     autocorrelation: float | None  # lag 1
@@ -84,19 +85,25 @@ def trial_numbers(
     """What one trial says; `nanoseconds` (count,) are the calls in order, each of `batch` rows.
 
     Where calls overlap (several instances, a server) their sum says nothing of throughput: the runner gives it, and what
-    comparisons are to compare.
+    comparisons are to compare. A trial whose one sample is its headline (a start happens once in a process) is a sample
+    of a distribution that only trials together show: its median is that sample, and it has no rate.
     """
     values = nanoseconds.astype(np.float64)
     ordered = np.sort(values)
     total = float(values.sum())
     count = int(values.size)
     percentiles = {name: _percentile(ordered, fraction, needed) for name, (fraction, needed) in PERCENTILES.items()}
+    once = count == 1 and headline_ms is not None and math.isclose(headline_ms, total * 1e-6, abs_tol=_ROUNDING_MS)
+    if once:
+        percentiles["p50"] = headline_ms
+    elif throughput_ips is None:
+        throughput_ips = count * batch / (total * 1e-9)
     return TrialNumbers(
         count=count,
         minimum=float(ordered[0]) * 1e-6,
         mean=total / count * 1e-6,
         percentiles=percentiles,
-        throughput_ips=count * batch / (total * 1e-9) if throughput_ips is None else throughput_ips,
+        throughput_ips=throughput_ips,
         headline_ms=percentiles["p50"] if headline_ms is None else headline_ms,
         drift=_drift(values),
         autocorrelation=_autocorrelation(values, total / count),

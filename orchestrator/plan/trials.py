@@ -82,6 +82,8 @@ def anchors(order: Sequence[Round], spec: TrialSpec) -> tuple[Anchor, ...]:
 def choose_anchor(specs: Sequence[TrialSpec], weights: Mapping[str, float] | None = None) -> TrialSpec | None:
     """A cheap spec, reduced to its first cell (the lowest batch); None where there is no spec.
 
+    A plain loop before any other scenario: of what a start takes, too much is not the machine's doing.
+
     `weights`: relative cost of models by name, where known; a spec's cells are its first cost, its id decides ties.
     """
     if not specs:
@@ -89,9 +91,9 @@ def choose_anchor(specs: Sequence[TrialSpec], weights: Mapping[str, float] | Non
     known = weights or {}
     heaviest = max(known.values(), default=1.0)
 
-    def cost(spec: TrialSpec) -> tuple[float, int, int, str]:
+    def cost(spec: TrialSpec) -> tuple[bool, float, int, int, str]:
         first = spec.cells[0]
-        return known.get(first.model, heaviest), first.batch, -first.threads, spec.id
+        return not first.scenario.shares_a_load, known.get(first.model, heaviest), first.batch, -first.threads, spec.id
 
     best = min(specs, key=cost)
     return replace(best, cells=best.cells[:1])

@@ -40,6 +40,7 @@ class Params:
     threads: int = 1
     seed: int = 0
     cache_dir: Optional[str] = None  # writable; lives as long as the trial
+    keep_cache: bool = False  # write what was compiled to cache_dir for the next process, and take what one left there
     model_name: str = ""
     format: str = "onnx"
     input_order: Sequence[str] = ()  # the model's own input names, in its own order
@@ -66,6 +67,16 @@ class ConvertParams:
 
 
 @dataclass(frozen=True)
+class CacheUse:
+    """What became of the backend's own cache on disk, where `Params.keep_cache` asked for it."""
+
+    kind: str  # what is kept: "compiled model", "inductor" …; "none" where the backend keeps nothing between processes
+    hit: bool = False  # this process took what an earlier one had compiled; never assumed from files being there
+    note: str = ""  # one sentence where kind or hit need one
+    detail: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What really executed, as far as the backend can tell."""
 
@@ -74,6 +85,7 @@ class Evidence:
     fallback: Optional[str] = None  # a sentence, if anything ran elsewhere than asked: the cell becomes `fallback`
     batching: str = "native"  # native | loop (one sample after the other inside predict) | fixed
     detail: Dict[str, Any] = field(default_factory=dict)  # small and JSON-able: versions of kernels, real threads …
+    cache: Optional[CacheUse] = None  # None: the adapter does not say, or was not asked to keep one
 
 
 class Adapter:

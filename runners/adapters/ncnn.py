@@ -9,12 +9,13 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from .base import Adapter as BaseAdapter
-from .base import ConvertParams, Evidence, Feeds, Params, Unsupported
+from .base import CacheUse, ConvertParams, Evidence, Feeds, Params, Unsupported
 
 ARTIFACT_FORMATS = {".param": "ncnn"}
 SETTINGS = ("use_packing_layout", "use_winograd_convolution", "use_sgemm_convolution")
 # Everything that computes or stores in fewer than 32 bits; several are on by default.
 NARROW = ("fp16", "bf16", "int8")
+NO_CACHE = "ncnn keeps nothing between processes: it reads the converted graph and packs the weights anew each time"
 NO_BATCH_AXIS = 233  # pnnx's own way to write "none"
 
 
@@ -115,6 +116,7 @@ class Adapter(BaseAdapter):
             batching="native" if self._native else "loop",
             detail={"layers": sum(kinds.values()), "layer_types": kinds, "threads": option.num_threads,
                     **{name: getattr(option, name) for name in SETTINGS}},
+            cache=CacheUse(kind="none", note=NO_CACHE) if self._params.keep_cache else None,
         )
 
     def versions(self) -> Dict[str, str]:

@@ -1,13 +1,14 @@
 """ONNX Runtime: reads the model's own ONNX file."""
 from __future__ import annotations
 
-from typing import Any, Dict, List
+import os
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 import onnxruntime
 
 from .base import Adapter as BaseAdapter
-from .base import Evidence, Feeds, Params, Unsupported
+from .base import CacheUse, Evidence, Feeds, Params, Unsupported
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 LEVELS = {
@@ -18,6 +19,7 @@ LEVELS = {
 }
 # Records which provider each node was given to; get_providers() only says which were registered.
 RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
+OPTIMISED = "optimised.onnx"
 
 
 class Adapter(BaseAdapter):
@@ -31,8 +33,9 @@ class Adapter(BaseAdapter):
             raise Unsupported(f"ONNX Runtime has no provider for {params.device} here")
         self._wanted = PROVIDERS[params.device.split(":")[0]]
         self._options = _options(params)
+        self._cache: Optional[CacheUse] = None
         try:
-            self._session = onnxruntime.InferenceSession(path, self._options, providers=[self._wanted])
+            self._session = self._cached(path, params) if params.keep_cache else self._open(path)
         except Exception as error:
             raise _explained(error) from error
         kinds = {tensor.name: tensor.type for tensor in (*self._session.get_inputs(), *self._session.get_outputs())}
@@ -60,11 +63,29 @@ class Adapter(BaseAdapter):
             device="cpu" if executed_on == [PROVIDERS["cpu"]] else "cuda", executed_on=executed_on, fallback=fallback,
             detail={"registered": registered, "nodes": nodes, "intra_op_threads": self._options.intra_op_num_threads,
                     "inter_op_threads": self._options.inter_op_num_threads},
+            cache=self._cache,
         )
 
     def versions(self) -> Dict[str, str]:
         """onnxruntime and numpy."""
         return {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__}
+
+    def _open(self, path: str) -> Any:
+        return onnxruntime.InferenceSession(path, self._options, providers=[self._wanted])
+
+    def _cached(self, path: str, params: Params) -> Any:
+        """ONNX Runtime's "offline" mode: the optimised graph as a file, which the next process loads as it is."""
+        kept = os.path.join(str(params.cache_dir), OPTIMISED)
+        found = os.path.isfile(kept)
+        if found:
+            self._options.graph_optimization_level = LEVELS["disable"]
+            session = self._open(kept)
+        else:
+            self._options.optimized_model_filepath = kept + ".part"
+            session = self._open(path)
+            os.replace(kept + ".part", kept)
+        self._cache = CacheUse(kind="optimised graph", hit=found, detail={"loaded": os.path.basename(kept if found else path)})
+        return session
 
     def _assigned(self) -> Dict[str, int]:
         """Provider → number of nodes; empty where this version does not say."""

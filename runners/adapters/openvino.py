@@ -8,7 +8,7 @@ import numpy as np
 import openvino
 
 from .base import Adapter as BaseAdapter
-from .base import Evidence, Feeds, Params, Unsupported
+from .base import CacheUse, Evidence, Feeds, Params, Unsupported
 
 DEVICES = {"cpu": "CPU"}
 HINTS = {"latency": "LATENCY", "throughput": "THROUGHPUT", "none": None}
@@ -26,6 +26,9 @@ class Adapter(BaseAdapter):
         self._device = DEVICES[params.device]
         self._params = params
         self._core = openvino.Core()
+        self._model: Any = path
+        if params.keep_cache:
+            return  # a compiled model from the cache needs no reading of the file; compile_model() reads it if it must
         try:
             self._model = self._core.read_model(path)
         except Exception as error:
@@ -64,6 +67,7 @@ class Adapter(BaseAdapter):
             detail={"inference_precision": precision, "threads": int(ask("INFERENCE_NUM_THREADS")),
                     "streams": int(ask("NUM_STREAMS")), "pinning": bool(ask("ENABLE_CPU_PINNING")),
                     "performance_hint": str(ask("PERFORMANCE_HINT"))},
+            cache=CacheUse(kind="compiled model", hit=bool(ask("LOADED_FROM_CACHE"))) if self._params.keep_cache else None,
         )
 
     def versions(self) -> Dict[str, str]:
@@ -83,6 +87,8 @@ class Adapter(BaseAdapter):
             config["NUM_STREAMS"] = int(settings["num_streams"])
         if settings.get("enable_cpu_pinning") is not None:
             config["ENABLE_CPU_PINNING"] = bool(settings["enable_cpu_pinning"])
+        if self._params.keep_cache:
+            config["CACHE_DIR"] = str(self._params.cache_dir)
         return config
 
 

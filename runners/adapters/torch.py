@@ -15,6 +15,7 @@ import torch
 from .base import Adapter as BaseAdapter
 from .base import ConvertParams, Evidence, Feeds, Params, Unsupported
 from .torch_artifact import ABOUT
+from .torch_cache import InductorCache, not_compiled
 
 ARTIFACT_FORMATS = {".pt2": "pt2", ".ts": "torchscript"}
 MODES = ("eager", "jit", "compile")
@@ -46,6 +47,7 @@ class Adapter(BaseAdapter):
             self._module.to(memory_format=torch.channels_last)
         self._call = self._module
         self._traced_for: Sequence[Any] = ()
+        self._cache: Optional[InductorCache] = None
 
     def compile(self, example: Feeds) -> bool:
         """Trace and freeze, or hand to inductor and run once: inductor compiles on the first call."""
@@ -98,7 +100,9 @@ class Adapter(BaseAdapter):
         import torch._inductor.config
 
         if self._params.cache_dir:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(self._params.cache_dir, "inductor")
+            folder = os.path.join(self._params.cache_dir, "inductor")
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+            self._cache = InductorCache(folder)
         torch._inductor.config.freezing = True
         torch._inductor.config.compile_threads = 1  # else a pool of processes outlives the compilation
         # A batch size more than the limit would run uncompiled, silently.
@@ -119,8 +123,11 @@ class Adapter(BaseAdapter):
         elif self._mode == "compile":
             fallback = self._compile_evidence(detail)
         looped = self._fixed is not None and self._params.batchable and any(b != self._fixed for b in self._params.batches)
+        kept = None
+        if self._params.keep_cache:
+            kept = self._cache.use() if self._cache else not_compiled(self._mode)
         return Evidence(device="cpu", executed_on=[f"PyTorch {self._mode}"], fallback=fallback,
-                        batching="loop" if looped else "native", detail=detail)
+                        batching="loop" if looped else "native", detail=detail, cache=kept)
 
     def _jit_evidence(self, detail: Dict[str, Any]) -> Optional[str]:
         if not isinstance(self._call, torch.jit.ScriptModule):

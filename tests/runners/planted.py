@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 from adapters import base
@@ -32,6 +33,19 @@ class Adapter(base.Adapter):
         self.name = params.input_order[0]
         self.buffer = np.zeros((4096, self.weights[-1].shape[1]), np.float32)
         self.calls = 0
+        self.cache = self.open_cache(path, params) if params.keep_cache else None
+
+    def open_cache(self, path, params):
+        """`keeps` is honest; the others have a cache and do not use it, say they did, or write it again."""
+        kept = Path(params.cache_dir) / "kept.bin"
+        if self.fault not in ("keeps", "keeps_unused", "keeps_rewrites", "keeps_elsewhere"):
+            return base.CacheUse(kind="none", note="it has no cache") if self.fault == "no_cache" else None
+        if self.fault == "keeps_elsewhere":
+            kept = Path(path).parent / "kept.bin"
+        found = kept.is_file()
+        if not found or self.fault in ("keeps_unused", "keeps_rewrites"):
+            kept.write_bytes(b"compiled")
+        return base.CacheUse(kind="compiled network", hit=found and self.fault != "keeps_unused")
 
     def deafen(self):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -122,7 +136,7 @@ class Adapter(base.Adapter):
             raise RuntimeError("no evidence")
         detail = {"nan": float("nan"), "calls": self.calls, "kernel": np.float32(1.5), "object": ctypes.c_int(1)}
         fallback = "ran on the reference kernels" if self.fault == "fallback" else None
-        return base.Evidence(device="cpu", executed_on=["numpy"], fallback=fallback, detail=detail)
+        return base.Evidence(device="cpu", executed_on=["numpy"], fallback=fallback, detail=detail, cache=self.cache)
 
     def versions(self):
         return {"planted": "1.0"}

@@ -1,0 +1,69 @@
+"""Warm starts of the real backends: each says itself whether it took what an earlier process had compiled."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.adapters.jobs import Prepared, Runner
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def spam(runner: Runner) -> Prepared:
+    """A small network with its program for PyTorch."""
+    return runner.export("spam")
+
+
+def start(runner: Runner, backend: str, model: Prepared, path: Path, cache: str, **settings: Any) -> dict[str, Any]:
+    cell = {"id": "c", "scenario": "cold_start", "batch": 1, "min_duration_s": 0.05, "min_iterations": 2, "max_iterations": 500,
+            "warmup_s": 0.0, "max_cell_s": 60, "options": {"cache": cache}}
+    return runner.trial(backend, model, path, batches=(), cells=[cell], settings=settings)
+
+
+def cache_of(result: dict[str, Any]) -> dict[str, Any]:
+    """What became of the cache in a start that counts."""
+    assert result["failure"] is None
+    (cell,) = result["cells"]
+    assert cell["status"] == "ok", cell["reason"]
+    assert cell["fidelity"]["rel_l2"] < 1e-3
+    assert cell["headline_ms"] > result["phases"]["import_ms"]
+    return dict(result["evidence"]["cache"])
+
+
+@pytest.mark.parametrize(("backend", "kind"), [("onnxruntime", "optimised graph"), ("openvino", "compiled model")])
+def test_a_second_process_takes_what_the_first_compiled(backend: str, kind: str, spam: Prepared, runner: Runner) -> None:
+    path = spam.folder / "model.onnx"
+    cold, warm = (cache_of(start(runner, backend, spam, path, cache)) for cache in ("cold", "warm"))
+    assert (cold["kind"], cold["hit"], cold["files_before"]) == (kind, False, 0)
+    assert (warm["kind"], warm["hit"], warm["files_changed"]) == (kind, True, 0)
+    assert warm["files_before"] >= 1
+
+
+def test_ncnn_has_no_warm_start(spam: Prepared, runner: Runner) -> None:
+    path, _ = runner.convert("ncnn", spam)
+    assert path is not None
+    (cell,) = start(runner, "ncnn", spam, path, "warm")["cells"]
+    assert cell["status"] == "unsupported"
+    assert "keeps nothing between processes" in cell["reason"]
+    assert cache_of(start(runner, "ncnn", spam, path, "cold"))["kind"] == "none"
+
+
+def test_pytorch_has_no_warm_start_where_nothing_is_compiled(spam: Prepared, runner: Runner) -> None:
+    (cell,) = start(runner, "torch", spam, spam.folder / "model.pt2", "warm", mode="eager")["cells"]
+    assert cell["status"] == "unsupported"
+    assert "mode eager" in cell["reason"]
+
+
+def test_torch_compile_reuses_its_kernels(spam: Prepared, runner: Runner) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ on this machine")
+    warm = cache_of(start(runner, "torch", spam, spam.folder / "model.pt2", "warm", mode="compile"))
+    assert warm["hit"] is True
+    assert warm["kind"] == "inductor kernels"
+    assert warm["detail"]["kernels_compiled"] == 0 < warm["detail"]["kernels_reused"]
+    assert "frozen" in warm["note"]  # the graph itself is not kept, and the evidence says so
