@@ -18,9 +18,11 @@ from orchestrator import __version__
 from orchestrator.bench import Bench
 from orchestrator.errors import ResultError
 from orchestrator.hostfacts import HostFacts
+from orchestrator.merge.costs import spent_s
 from orchestrator.merge.estimate import hole
 from orchestrator.merge.matrix import SCHEMA as MATRIX_SCHEMA
 from orchestrator.merge.matrix import merge
+from orchestrator.merge.rule import Rule, correction_text, rule_of
 from orchestrator.model import Cell, IsolationKind, PreparedModel, ReadyEnv, Status, digest
 from orchestrator.plan.plan import Plan
 from orchestrator.records import RecordStore, read_json, write_atomically
@@ -44,6 +46,8 @@ def default_folder(plan: Plan, isolation: IsolationKind, results: Path) -> Path:
             for m in (*config.models, *config.extra_models)
         ),
     }
+    if config.budget_s is not None:
+        asked["looks"] = "several"  # its comparisons are corrected otherwise than those of a run that looks once
     return results / "local" / f"{config.name}-{digest(asked)[:8]}"
 
 
@@ -65,12 +69,13 @@ class RunDir:
         """Build logs."""
         return self.folder / "logs"
 
-    def is_stale(self) -> bool:
-        """True where the matrix is missing or older than a record: a run was ended before it could merge."""
+    def is_stale(self, budget_s: float | None = None) -> bool:
+        """True where the matrix is missing, older than a record (a run was ended before it could merge) or of another budget."""
         matrix = self.folder / "matrix.json"
         if not matrix.is_file() or not (self.folder / "report.html").is_file():
             return True
-        return self.records.stat().st_mtime > matrix.stat().st_mtime
+        old = (self.matrix()["run"].get("budget") or {}).get("seconds")
+        return old != budget_s or self.records.stat().st_mtime > matrix.stat().st_mtime
 
     def matrix(self) -> dict[str, Any]:
         """The matrix as it stands. Raises ResultError where there is none."""
@@ -85,15 +90,18 @@ class RunDir:
 
     def finish(self, plan: Plan, bench: Bench, reason: str, facts: HostFacts) -> dict[str, Any]:
         """Merge the records, write the matrix and all reports; returns the matrix."""
+        records = list(RecordStore(self.records).read_all())
         run = {**self._run(plan, bench.isolation.kind, reason), "finished": _now(), "interrupted": bench.stop.requested}
+        if plan.config.budget_s is not None:
+            run["budget"] = {"seconds": plan.config.budget_s, "spent_s": round(spent_s(records), 1)}
         matrix = merge(
-            run, RecordStore(self.records).read_all(), plan.cells, asked=plan.config.profile.trials,
+            run, records, plan.cells, asked=plan.config.profile.trials,
             hosts=[{**facts.to_json(), "name": "local", "hostname": facts.name}],
             images=[_env_json(label, env) for label, env in sorted(bench.envs.items()) if isinstance(env, ReadyEnv)],
             models=[_model_json(model) for _, model in sorted(bench.models.items()) if isinstance(model, PreparedModel)],
             excluded=[{**_cell_json(left.cell), "why": left.why} for left in plan.excluded],
             keys={cell.id: bench.key(cell) for cell in plan.cells},
-            minimum_effect=plan.config.minimum_effect, warnings=plan.warnings,
+            rule=_rule(asked(plan)), warnings=plan.warnings,
         )
         unsupported = [_unsupported_json(left.cell, left.reason, plan) for left in plan.unsupported]
         matrix["cells"] += unsupported
@@ -109,6 +117,7 @@ class RunDir:
             "command": shlex.join(["infermatrix", *sys.argv[1:]]), "isolation": isolation.value, "isolation_reason": reason,
             "infermatrix_version": __version__, "git": git_revision(Path(__file__).parent), "user": _user(),
             "limits": asdict(config.limits),
+            "comparisons": correction_text(_rule(asked(plan))),
         }
 
 
@@ -116,10 +125,14 @@ def asked(plan: Plan) -> dict[str, Any]:
     """The plan in JSON: enough to merge the records again without the matrix.yaml."""
     return {
         "cells": [_cell_json(cell) for cell in plan.cells], "trials": plan.config.profile.trials,
-        "minimum_effect": plan.config.minimum_effect,
+        "minimum_effect": plan.config.minimum_effect, "budget_s": plan.config.budget_s,
         "excluded": [{**_cell_json(left.cell), "why": left.why} for left in plan.excluded],
         "unsupported": [{**_cell_json(left.cell), "reason": left.reason} for left in plan.unsupported],
     }
+
+
+def _rule(wanted: Mapping[str, Any]) -> Rule:
+    return rule_of(minimum_effect=wanted["minimum_effect"], trials=wanted["trials"], budget_s=wanted.get("budget_s"))
 
 
 def merge_again(folder: Path) -> dict[str, Any]:
@@ -133,7 +146,7 @@ def merge_again(folder: Path) -> dict[str, Any]:
     matrix = merge(
         old.get("run") or document["run"], RecordStore(folder / "records").read_all(), wanted["cells"], asked=wanted["trials"],
         hosts=[host], images=old.get("images", ()), models=old.get("models", ()), excluded=wanted["excluded"],
-        minimum_effect=wanted["minimum_effect"],
+        rule=_rule(wanted),
     )
     known = {cell["id"] for cell in matrix["cells"]}
     matrix["cells"] += [cell for cell in old.get("cells", ()) if cell["id"] not in known and cell["status"] == "unsupported"]

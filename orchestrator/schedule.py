@@ -60,6 +60,10 @@ class Schedule:
             cell for cell in slot.spec.cells if slot.anchor or self._progress(cell).wants(slot.index, attempts)
         )
 
+    def is_settled(self, cell: Cell) -> bool:
+        """Whether further trials of it would only repeat a failure."""
+        return self._progress(cell).settled
+
     def prepare(self, rounds: Sequence[Sequence[Slot]]) -> None:
         """Convert models and bring inputs to where trials run, so that no trial waits for it or is warmed by it."""
         specs = {slot.spec.id: slot.spec for slots in rounds for slot in slots if self.pending(slot)}
@@ -81,7 +85,7 @@ class Schedule:
                 self.tally.repeated += len(todo)
             if self._stopped():
                 break
-        self.tally.wall_s = time.monotonic() - begin
+        self.tally.wall_s += time.monotonic() - begin
         return self.tally
 
     def _stopped(self) -> bool:

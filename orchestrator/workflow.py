@@ -13,6 +13,7 @@ import docker
 from orchestrator.artifacts import Artifacts
 from orchestrator.backends import Registry, env_of
 from orchestrator.bench import Bench
+from orchestrator.budget import Budget
 from orchestrator.doctor.engine import EngineAnswer, engine_answer, engine_endpoint, open_client
 from orchestrator.environments import MODELS_ENV, converter_key, in_images, in_interpreters, in_venvs, models_env
 from orchestrator.errors import EngineError
@@ -97,15 +98,24 @@ def execute(work: Work) -> Done:
         schedule = Schedule(bench=bench, progress=bench.store.progress())
         rounds = [_with_anchors(work.plan, number) for number in range(len(work.plan.rounds))]
         due = sum(1 for slots in rounds for slot in slots if not slot.anchor and schedule.pending(slot))
-        if due == 0 and not work.rundir.is_stale():
+        budget = _budget(work, bench, schedule)
+        more = due > 0 or (budget is not None and budget.next() is not None)
+        if not more and not work.rundir.is_stale(work.plan.config.budget_s):
             return Done(matrix=work.rundir.matrix(), tally=schedule.tally, nothing_to_do=True)
         tally = schedule.tally
-        if due:
+        if more:
             work.say(f"{due} trials of {len(work.plan.specs)} model loads are due")
             with _engine_lock(work, client, bench), work.stop.patience():
                 schedule.prepare(rounds)
                 tally = schedule.run(rounds)
+                if budget is not None:
+                    budget.spend()
     return Done(matrix=work.rundir.finish(work.plan, bench, work.choice.reason, work.facts), tally=tally)
+
+
+def _budget(work: Work, bench: Bench, schedule: Schedule) -> Budget | None:
+    limit_s = work.plan.config.budget_s
+    return None if limit_s is None else Budget(plan=work.plan, bench=bench, schedule=schedule, limit_s=limit_s, say=work.say)
 
 
 @contextlib.contextmanager

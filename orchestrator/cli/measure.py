@@ -66,6 +66,7 @@ def _add_matrix_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inputs", metavar="FILE", help="your own samples, .npz or .npy")
     parser.add_argument("--python", metavar="NAME=PATH", action="append", default=[], help="a row's interpreter")
     parser.add_argument("--profile", help="quick, standard or official")
+    parser.add_argument("--budget", metavar="TIME", help="e.g. 10m: more trials where the ranking is open, until it is settled")
     add_backends(parser)
 
 
@@ -73,6 +74,7 @@ def _config(options: argparse.Namespace) -> MatrixConfig:
     registry, machine = registry_of(options), detect_machine()
     sets = [*options.set, *(f"interpreters.{text}" for text in options.python)]
     sets += [f"profile={options.profile}"] if options.profile else []
+    sets += [f"budget={options.budget}"] if options.budget else []
     sets += [f"isolation={options.isolation}"] if getattr(options, "isolation", None) else []
     shapes = parse_shapes(options.shape)
     if options.models:

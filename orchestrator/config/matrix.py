@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.backends import Registry
 from orchestrator.config.check import checked
+from orchestrator.config.durations import parse_duration
 from orchestrator.config.entries import BackendRow, ModelEntry, read_backends, read_models
 from orchestrator.config.machine import Machine
 from orchestrator.config.nearest import did_you_mean, listed
@@ -35,6 +36,7 @@ class MatrixConfig:
     base: str = "auto"  # auto | bootstrap:<suite> | an image's reference
     seed: int = 1
     minimum_effect: float = 0.02
+    budget_s: float | None = None  # of all trials; None: the profile's trials and no more
     hosts: tuple[str, ...]
     models: tuple[ModelEntry, ...]
     backends: tuple[BackendRow, ...]
@@ -98,6 +100,7 @@ def config_from(
         base=_base(data.get("base", {})),
         seed=int(data.get("seed", 1)),
         minimum_effect=float(data.get("minimum_effect", 0.02)),
+        budget_s=_budget(document),
         hosts=_hosts(document),
         models=entries,
         backends=rows,
@@ -148,6 +151,16 @@ def _profile(document: Document) -> Profile:
     if profile.max_cell_s < profile.min_duration_s:
         raise document.error(("profile", "max_cell_s"), "`max_cell_s` must not be less than `min_duration_s`")
     return profile
+
+
+def _budget(document: Document) -> float | None:
+    text = document.value.get("budget")
+    if text is None:
+        return None
+    seconds = parse_duration(text)
+    if seconds <= 0:
+        raise document.error(("budget",), "`budget` must be more than no time at all", hint="Without it: the profile's trials.")
+    return seconds
 
 
 def _isolation(word: str) -> IsolationKind | None:

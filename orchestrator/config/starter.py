@@ -21,6 +21,7 @@ isolation: auto
 # base: {image: python:3.11-slim-bookworm}       # what images start from; or {bootstrap: bookworm}: from Debian packages
 
 seed: 1                # of inputs and of the order of trials
+# budget: 10m   # of all trials: after those of the profile, more where the ranking is open, until it is settled
 minimum_effect: 0.02   # smaller differences are ties: here 2 %
 
 # Built-in models by name; your own as a path, or with what the file leaves open.

@@ -16,8 +16,11 @@ The rule, and why (the figures are from `benchmarks/decision_power.py`):
 * Holm's correction over all comparisons: even one false winner in the whole matrix has a probability of FAMILY_ALPHA.
   In the simulations it is 0 to 2 % where cells are about alike noisy, and at most about 4 % where some are sixteen
   times as noisy as others (variances are steadied towards each other).
+* Where trials were added after looking at the result, each comparison's share of that probability is divided over all
+  the looks that it may have had (`spending.py`), and Holm's procedure is Holm's weighted one with those shares.
 * Faster means faster by more than the minimum effect with that confidence: the interval's near end must lie beyond it.
   An interval that merely excludes 1 would turn a real but meaningless 0.5 % into a winner once trials are many.
+  Tied means that all of the interval lies within the minimum effect; what is neither is open (`verdict.py`).
 """
 
 from __future__ import annotations
@@ -33,11 +36,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from orchestrator.merge.rule import FAMILY_ALPHA as FAMILY_ALPHA
+from orchestrator.merge.rule import MINIMUM_EFFECT as MINIMUM_EFFECT
+from orchestrator.merge.rule import Rule as Rule
+from orchestrator.merge.spending import Looks
 from orchestrator.merge.statistics import median, median_interval
 from orchestrator.merge.variance import steadied
+from orchestrator.merge.verdict import Needs, Verdict, growth, needs_of, verdict_of
 
-FAMILY_ALPHA = 0.02
-MINIMUM_EFFECT = 0.02
 MIN_PAIRS = 3
 WILD = 1.3
 CALM = 0.04  # standard deviation of log-ratios
@@ -65,16 +71,24 @@ class Comparison:
     ratio: float | None
     interval: tuple[float, float] | None  # corrected for all comparisons of the matrix
     pairs: int
+    rounds: int  # in which the cell measured more often has a trial that counts
     state: str | None
-    decided: bool
+    verdict: Verdict
+    needs: Needs | None  # only of what is open
     faster: str | None
     why: str
+
+    @property
+    def decided(self) -> bool:
+        """Whether one of them is faster."""
+        return self.verdict is Verdict.DECIDED
 
     def to_json(self) -> dict[str, Any]:
         """As matrix.json holds it."""
         return {
             "group": dict(self.group), "a": self.a, "b": self.b, "ratio": self.ratio,
             "ci": None if self.interval is None else list(self.interval), "pairs": self.pairs, "state": self.state,
+            "verdict": self.verdict.value, "needs": None if self.needs is None else self.needs.to_json(),
             "decided": self.decided, "faster": self.faster, "why": self.why,
         }
 
@@ -89,19 +103,28 @@ class _Pairing:
     logs: tuple[float, ...]
     wild: int = 0  # rounds left out
 
+    @property
+    def rounds(self) -> int:
+        """Rounds with a trial of that cell of the two that has more of them."""
+        return max(len({r for found in one.medians_ms.values() for r in found}) for one in (self.a, self.b))
+
 
 def compare(
-    series: Sequence[Series], *, minimum_effect: float = MINIMUM_EFFECT
+    series: Sequence[Series], rule: Rule | None = None, *, costs_s: Mapping[str, float] | None = None
 ) -> list[Comparison]:
-    """All pairs within each group, in the order of (group, a, b); independent of the order of `series`."""
+    """All pairs within each group, in the order of (group, a, b); independent of the order of `series`.
+
+    `costs_s`: cell id → seconds of one more trial of it, for the forecast of what is open.
+    """
+    rule = rule or Rule()
     groups: dict[str, list[Series]] = defaultdict(list)
     for one in sorted(series, key=lambda one: (repr(one.group), one.id)):
         groups[repr(one.group)].append(one)
     pairings = [_pair(a, b) for members in groups.values() for a, b in combinations(members, 2)]
     tested = [pairing for pairing in pairings if len(pairing.logs) >= MIN_PAIRS]
-    intervals = _intervals(tested, pooled_freedom=_freedom(groups.values()))
+    intervals = _intervals(tested, rule.looks, pooled_freedom=_freedom(groups.values()))
     by_pairing = dict(zip(map(id, tested), intervals, strict=True))
-    return [_judge(pairing, by_pairing.get(id(pairing)), minimum_effect) for pairing in pairings]
+    return [_judge(pairing, by_pairing.get(id(pairing)), rule.minimum_effect, costs_s or {}) for pairing in pairings]
 
 
 def standing(cell: str, others: Sequence[str], comparisons: Mapping[frozenset[str], Comparison]) -> tuple[bool, list[str]]:
@@ -116,11 +139,15 @@ def standing(cell: str, others: Sequence[str], comparisons: Mapping[frozenset[st
     return best, sorted(tied)
 
 
-def holm_levels(p_values: Floats, alpha: float) -> Floats:
+def holm_levels(p_values: Floats, alpha: float, shares: Floats | None = None) -> Floats:
     """The level each comparison's interval is drawn at, so that it excludes 1 exactly where Holm's procedure rejects.
 
     The k-th smallest p is held against α/(m − k); from the first that fails on, all are drawn at that one's level.
+    `shares`: of α that each comparison may spend now. With them p ÷ share takes the place of p: whatever the looks, the
+    first true null to be rejected has p ≤ share × α ÷ (number of true nulls), and the shares of its looks add up to 1.
     """
+    if shares is not None:
+        return holm_levels(p_values / shares, alpha) * shares
     order = np.argsort(p_values, kind="stable")
     steps = alpha / np.arange(p_values.size, 0, -1)
     failed = np.nonzero(p_values[order] > steps)[0]
@@ -177,7 +204,7 @@ def _freedom(groups: Any) -> float:
     return float(max(total, 1))
 
 
-def _intervals(pairings: Sequence[_Pairing], *, pooled_freedom: float) -> list[tuple[float, float]]:
+def _intervals(pairings: Sequence[_Pairing], looks: Looks | None, *, pooled_freedom: float) -> list[tuple[float, float]]:
     """Holm-corrected intervals of the log-ratios."""
     from scipy import special  # only here: a run with nothing to merge need not wait for it
 
@@ -188,7 +215,8 @@ def _intervals(pairings: Sequence[_Pairing], *, pooled_freedom: float) -> list[t
     squares = np.array([sum((x - m) ** 2 for x in p.logs) for p, m in zip(pairings, means, strict=True)])
     variances, freedom = steadied(squares / (counts - 1), counts - 1, pooled_freedom=pooled_freedom)
     errors = np.sqrt(variances / counts)
-    levels = holm_levels(2 * special.stdtr(freedom, -np.abs(means / errors)), FAMILY_ALPHA)
+    shares = None if looks is None else np.array([looks.share(len(pairing.logs)) for pairing in pairings])
+    levels = holm_levels(2 * special.stdtr(freedom, -np.abs(means / errors)), FAMILY_ALPHA, shares)
     reach = -special.stdtrit(freedom, levels / 2) * errors
     out = []
     for pairing, mean, half, level in zip(pairings, means, reach, levels, strict=True):
@@ -197,29 +225,51 @@ def _intervals(pairings: Sequence[_Pairing], *, pooled_freedom: float) -> list[t
     return out
 
 
-def _judge(pairing: _Pairing, interval: tuple[float, float] | None, minimum_effect: float) -> Comparison:
+def _judge(
+    pairing: _Pairing, interval: tuple[float, float] | None, minimum_effect: float, costs_s: Mapping[str, float]
+) -> Comparison:
     a, b, count = pairing.a.id, pairing.b.id, len(pairing.logs)
     ratio = math.exp(median(pairing.logs)) if pairing.logs else None
     ends = None if interval is None else (math.exp(max(interval[0], -700.0)), math.exp(min(interval[1], 700.0)))
+    verdict = verdict_of(ends, minimum_effect)
     faster = None
-    if ends is not None:
-        faster = b if ends[0] > 1 + minimum_effect else a if ends[1] < 1 / (1 + minimum_effect) else None
-    why = _why(ends, count, faster, minimum_effect)
+    if verdict is Verdict.DECIDED and ends is not None:
+        faster = b if ends[0] > 1 else a
+    why = _why(ends, count, verdict, minimum_effect)
     if pairing.wild:
         why += f"; {pairing.wild} of {count + pairing.wild} rounds left out, far off all others"
     return Comparison(
-        group=dict(pairing.a.group), a=a, b=b, ratio=ratio, interval=ends, pairs=count, state=pairing.state,
-        decided=faster is not None, faster=faster, why=why,
+        group=dict(pairing.a.group), a=a, b=b, ratio=ratio, interval=ends, pairs=count, rounds=pairing.rounds,
+        state=pairing.state, verdict=verdict,
+        needs=_needs(pairing, ratio, ends, minimum_effect, costs_s) if verdict is Verdict.OPEN else None,
+        faster=faster, why=why,
     )
 
 
-def _why(ends: tuple[float, float] | None, count: int, faster: str | None, minimum_effect: float) -> str:
+def _needs(
+    pairing: _Pairing, ratio: float | None, ends: tuple[float, float] | None, minimum_effect: float, costs_s: Mapping[str, float]
+) -> Needs:
+    """A forecast from the interval's width, the share of rounds that gave a pair so far, and what trials cost."""
+    count = len(pairing.logs)
+    if ratio is None or ends is None:
+        more = float(MIN_PAIRS - count)
+    else:
+        more = max(1.0, count * (growth(ratio, ends, minimum_effect) - 1))
+    yielded = count / pairing.rounds if count and pairing.rounds else 1.0
+    sides = [costs_s.get(one.id) for one in (pairing.a, pairing.b)]
+    known = [side for side in sides if side is not None]
+    return needs_of(more / yielded, count, round_s=sum(known) if len(known) == len(sides) else None)
+
+
+def _why(ends: tuple[float, float] | None, count: int, verdict: Verdict, minimum_effect: float) -> str:
     if ends is None:
         return (f"{count} pairs of trials in the same machine state; {MIN_PAIRS} needed"
                 if count else "never measured in the same machine state")
     effect = f"{100 * minimum_effect:g} %"
-    if faster is not None:
+    if verdict is Verdict.DECIDED:
         return f"the corrected interval of the ratio lies beyond the minimum effect of {effect}"
+    if verdict is Verdict.TIED:
+        return f"all of the corrected interval of the ratio lies within the minimum effect of {effect}"
     if ends[0] > 1 or ends[1] < 1:
         return f"they differ, but perhaps by no more than the minimum effect of {effect}"
-    return "the corrected interval of the ratio includes 1"
+    return f"the corrected interval of the ratio includes 1 and reaches beyond the minimum effect of {effect}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.errors import ResultError
 from orchestrator.merge.anchors import anchor_drift
-from orchestrator.merge.compare import MINIMUM_EFFECT, Comparison, compare, standing
+from orchestrator.merge.compare import Comparison, Rule, compare, standing
+from orchestrator.merge.costs import TrialCost, cell_costs, trial_costs
 from orchestrator.merge.estimate import Estimate, estimate, group_of, hole
 from orchestrator.merge.state import Gate, gate_trials
 from orchestrator.model import Cell, Status
@@ -18,6 +19,43 @@ from orchestrator.trees import without_collector
 SCHEMA = "infermatrix.matrix/1"
 RECORD_SCHEMA = "infermatrix.record/1"
 RESULT_PROTOCOL = "infermatrix.result/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighed:
+    """What records say of the planned cells, before it is written down."""
+
+    cells: tuple[dict[str, Any], ...]
+    current: tuple[Mapping[str, Any], ...]  # records that measure what their cell is now, anchors included
+    gate: Gate
+    estimates: tuple[Estimate, ...]  # one per cell
+    comparisons: tuple[Comparison, ...]
+    costs: Mapping[str, TrialCost]  # by spec
+    notes: tuple[str, ...]
+
+
+@without_collector()
+def weigh(
+    records: Sequence[Mapping[str, Any]], planned: Iterable[Cell | Mapping[str, Any]], *, asked: int,
+    keys: Mapping[str, str] | None = None, rule: Rule | None = None,
+) -> Weighed:
+    """Gate, estimate and compare; arguments as of `merge`. Raises ResultError for records that must not be mixed."""
+    cells = [_mapping(cell) for cell in planned]
+    wanted = {str(cell["id"]) for cell in cells}
+    _refuse_unlike(records)
+    current, notes = _current([r for r in records if r["cell"]["id"] in wanted], keys)
+    gate = gate_trials(current)
+    by_cell: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for record in current:
+        if not record["trial"].get("anchor"):
+            by_cell[str(record["cell"]["id"])].append(record)
+    estimates = [_estimate(cell, by_cell.get(str(cell["id"]), ()), gate, asked) for cell in cells]
+    costs = trial_costs(current)
+    comparisons = compare([one.series for one in estimates if one.series is not None], rule, costs_s=cell_costs(costs))
+    return Weighed(
+        cells=tuple(cells), current=tuple(current), gate=gate, estimates=tuple(estimates), comparisons=tuple(comparisons),
+        costs=costs, notes=(*notes, *_strangers(records, wanted)),
+    )
 
 
 @without_collector()
@@ -32,38 +70,27 @@ def merge(
     models: Sequence[Mapping[str, Any]] = (),
     excluded: Sequence[Mapping[str, Any]] = (),
     keys: Mapping[str, str] | None = None,
-    minimum_effect: float = MINIMUM_EFFECT,
+    rule: Rule | None = None,
     warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The matrix: every planned cell with an estimate or a status, all comparisons, and what to be wary of.
 
     `planned`: cells, or their canonical mapping with `id`. `asked`: trials per cell. `hosts`: facts by `name`, shown
     beside the states. `keys`: the record key that each cell id has now; records under another key are left out. Without
-    it, of records of one cell under several keys, those written last count.
+    it, of records of one cell under several keys, those written last count. `rule`: how comparisons are judged.
     Does not depend on the order of `records`. Raises ResultError for records that must not be mixed.
     """
-    cells = [_mapping(cell) for cell in planned]
-    wanted = {str(cell["id"]) for cell in cells}
-    everything = list(records)
-    _refuse_unlike(everything)
-    current, notes = _current([r for r in everything if r["cell"]["id"] in wanted], keys)
-    gate = gate_trials(current)
-    by_cell: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for record in current:
-        if not record["trial"].get("anchor"):
-            by_cell[str(record["cell"]["id"])].append(record)
-    estimates = [_estimate(cell, by_cell.get(str(cell["id"]), ()), gate, asked) for cell in cells]
-    comparisons = compare(
-        [one.series for one in estimates if one.series is not None], minimum_effect=minimum_effect,
-    )
-    _mark(cells, estimates, comparisons)
-    drifts = anchor_drift([r for r in current if r["trial"].get("anchor")], minimum_effect)
-    said = [*warnings, *notes, *_strangers(everything, wanted), *gate.warnings, *_states_said(gate), *drifts,
+    everything, rule = list(records), rule or Rule()
+    found = weigh(everything, planned, asked=asked, keys=keys, rule=rule)
+    gate, estimates = found.gate, found.estimates
+    _mark(found.cells, estimates, found.comparisons)
+    drifts = anchor_drift([r for r in found.current if r["trial"].get("anchor")], rule.minimum_effect)
+    said = [*warnings, *found.notes, *gate.warnings, *_states_said(gate), *drifts,
             *(warning for one in estimates for warning in one.warnings)]
     return {
         "schema": SCHEMA, "run": dict(run), "hosts": _hosts(hosts, everything, gate), "images": list(map(dict, images)),
         "models": list(map(dict, models)), "excluded": list(map(dict, excluded)), "cells": [one.cell for one in estimates],
-        "comparisons": [one.to_json() for one in comparisons], "warnings": list(dict.fromkeys(said)),
+        "comparisons": [one.to_json() for one in found.comparisons], "warnings": list(dict.fromkeys(said)),
     }
 
 

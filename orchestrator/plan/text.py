@@ -24,6 +24,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"{_count(len(plan.cells), 'cell')} in {_count(len(plan.specs), 'load')}, {config.profile.trials} trials of each"
         + (f" + {len(plan.anchors)} of the anchor cell" if plan.anchors else "")
         + f" = {_count(estimate.trials, 'trial')}",
+        *_budget(plan),
         "",
         *_table(plan.specs, config),
     ]
@@ -42,12 +43,23 @@ def plan_lines(plan: Plan) -> list[str]:
     return lines
 
 
+def _budget(plan: Plan) -> list[str]:
+    limit_s = plan.config.budget_s
+    if limit_s is None:
+        return []
+    first = plan.estimate.seconds
+    rest = ("which is all of it" if first >= limit_s else
+            f"then about {_duration(limit_s - first)} for more of them where the ranking is open")
+    return [f"budget {_duration(limit_s)}: these trials in any case, about {_duration(first)}, {rest}"]
+
+
 def plan_json(plan: Plan) -> dict[str, Any]:
     """The same, complete: cells with ids, specs, order, what is left out, estimate."""
     config = plan.config
     return {
         "schema": SCHEMA,
         "name": config.name, "source": config.source, "seed": config.seed, "minimum_effect": config.minimum_effect,
+        "budget_s": config.budget_s,
         "isolation": config.isolation.value if config.isolation else "auto",
         "profile": {
             "name": config.profile.name, "trials": config.profile.trials, "min_duration_s": config.profile.min_duration_s,

@@ -17,6 +17,7 @@ from orchestrator.report.units import Scale, finite, percent, plain
 _MORE_TRIALS = "needs more trials"
 _NAMED_AT_MOST = 6
 _TIE_WIDTH = 0.10  # an interval that allows more says too little to be called a tie
+_KNOWN = ("decided", "tied", "open")
 _ANYTHING = 10.0  # a possible difference beyond tenfold is no statement at all
 
 
@@ -55,6 +56,8 @@ class Pair:
     trials: int | None
     faster: CellView | None  # only where the comparison is decided
     why: str
+    verdict: str | None = None  # decided | tied | open; a matrix from before there were verdicts has none
+    needs: str = ""  # what would settle an open one, in words
 
     @property
     def speedup(self) -> float | None:
@@ -104,7 +107,8 @@ def _pair(a: CellView, b: CellView, raw: Mapping[str, Any]) -> Pair:
     faster = {a.id: a, b.id: b}.get(str(raw.get("faster"))) if raw.get("decided") is True else None
     trials = finite(raw.get("pairs"))
     return Pair(a=a, b=b, ratio=finite(raw.get("ratio")), ci=None if low is None or high is None else (low, high),
-                trials=None if trials is None else int(trials), faster=faster, why=one_line(raw.get("why"), 200))
+                trials=None if trials is None else int(trials), faster=faster, why=one_line(raw.get("why"), 200),
+                verdict=raw.get("verdict") if raw.get("verdict") in _KNOWN else None, needs=one_line(raw.get("needs_text"), 200))
 
 
 def answer_for(cells: Sequence[CellView], pairs: Sequence[Pair], scale: Scale) -> Answer:
@@ -165,13 +169,17 @@ def _undecided(leaders: Sequence[CellView], between: Mapping[frozenset[str], Pai
         return Answer(verdict=Verdict.UNDECIDED, headline="Not decided", rest=f": {_MORE_TRIALS}.", caveats=caveats)
     open_pairs = [pair for a, b in combinations(leaders, 2)
                   if not is_tie(a, b, pair := between.get(frozenset((a.anchor, b.anchor))))]
-    why = Counter(_why_open(pair) for pair in open_pairs).most_common(1)[0][0] if open_pairs else _MORE_TRIALS
+    # Where forecasts differ, the pair that needs most speaks for all: the widest interval.
+    widest = max(open_pairs, key=lambda pair: (pair is None, pair.within or 0.0 if pair else 0.0), default=None)
+    why = _why_open(widest) if open_pairs else _MORE_TRIALS
     return Answer(verdict=Verdict.UNDECIDED, headline="Not decided",
                   rest=f" between {_names([cell.label for cell in leaders])}: {why.rstrip('.')}.", caveats=caveats)
 
 
 def is_tie(one: CellView, other: CellView, pair: Pair | None) -> bool:
     """The merge could not tell them apart, and the interval is narrow enough for that to mean "as fast as"."""
+    if pair is not None and pair.verdict is not None:
+        return pair.verdict == "tied"
     named = other.id in one.tied_with or one.id in other.tied_with
     within = pair.within if pair else None
     return named and (within is None or within <= _TIE_WIDTH)
@@ -180,11 +188,12 @@ def is_tie(one: CellView, other: CellView, pair: Pair | None) -> bool:
 def _why_open(pair: Pair | None) -> str:
     if pair is None:
         return f"not all of them were compared; {_MORE_TRIALS}"
+    more = f"needs {pair.needs}" if pair.needs else _MORE_TRIALS
     if pair.within is not None and pair.within > _ANYTHING:
-        return f"the trials scatter too widely to say anything; {_MORE_TRIALS}"
-    if pair.within is not None and pair.within > _TIE_WIDTH:
-        return f"the difference may be up to {percent(pair.within)}; {_MORE_TRIALS}"
-    return pair.why or _MORE_TRIALS
+        return f"the trials scatter too widely to say anything; {more}"
+    if pair.within is not None and (pair.within > _TIE_WIDTH or pair.needs):
+        return f"the difference may be up to {percent(pair.within)}; {more}"
+    return f"{pair.why}; {more}" if pair.why and pair.needs else pair.why or more
 
 
 def _slower(pair: Pair) -> CellView:

@@ -26,6 +26,7 @@ from orchestrator.report.plots import cold_start, interval_plot, plot_data
 from orchestrator.report.status import StatusText, status_text
 from orchestrator.report.text import compact, one_line, tail
 from orchestrator.report.units import finite
+from orchestrator.report.verdicts import counted, said
 from orchestrator.report.view import ReportView, build_view, neighbours
 
 _HERE = Path(__file__).parent
@@ -57,7 +58,8 @@ def render_html(matrix: Mapping[str, Any]) -> str:
         plots=plots, data={anchor: plot_data(found) for anchor, found in plots.items()},
         metrics=METRICS, phases={path for path, _ in COLD_START},
         metric_value=metric_value, cold_start=cold_start, fidelity=fidelity_items,
-        neighbours=neighbours, evidence=_evidence, trials=_trials, measured_as=_measured_as, settings=settings_text,
+        neighbours=neighbours, said=said, counted=counted,
+        evidence=_evidence, trials=_trials, measured_as=_measured_as, settings=settings_text,
         log=_Logs(view), version=one_line(part(matrix, "run").get("infermatrix_version"), 40),
     )
 

@@ -12,8 +12,10 @@ from orchestrator.report.conditions import Table, condition_tables, excluded_tab
 from orchestrator.report.metrics import View
 from orchestrator.report.status import status_text
 from orchestrator.report.text import one_line
+from orchestrator.report.verdicts import counted, said
 from orchestrator.report.view import Column, ModelView, build_view, neighbours
 
+_PAIRS_SHOWN = 200
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#!])")
 _AUTOLINK = re.compile(r"(?i)\b(https?|ftp|www)(?=[:.])")
 
@@ -32,8 +34,10 @@ def render_markdown(matrix: Mapping[str, Any]) -> str:
     lines += ["## The matrix", "", "Latency p50 with its 95 % confidence interval; below it the throughput.", ""]
     for model in view.models:
         lines += [f"### {escape(model.name)}", "", *_grid(model), ""]
-    lines += ["## Legend", "", "- **★** decided to be the fastest of its column", "- **= name** tied with it",
-              "- **? name** not told apart from it: more trials would decide"]
+    lines += _comparisons(view.models)
+    lines += ["## Legend", "", "- **★** decided to be the fastest of its column",
+              "- **= name** tied with it: no more than the minimum effect apart",
+              "- **? name** open: not told apart from it, and they may still differ"]
     if any(cell.batches_by_rows for cell in view.cells):
         lines.append("- **†** the backend has no batch dimension here: the rows of a batch ran one by one")
     present = {cell.status.name: cell.status for cell in view.cells if not cell.is_ok}
@@ -58,6 +62,21 @@ def _answers(model: ModelView) -> list[str]:
         caveats = f" {escape(column.answer.caveats)}" if column.answer.caveats else ""
         lines.append(f"- {escape(column.title)} – {said}{caveats}")
     return [*lines, ""]
+
+
+def _comparisons(models: Sequence[ModelView]) -> list[str]:
+    """What every pair came to; open ones first, since they say what to do next."""
+    found = [(model, column, pair) for model in models for column in model.columns for pair in column.pairs]
+    if not found:
+        return []
+    found.sort(key=lambda item: item[2].verdict != "open")
+    counts = counted([pair for _, _, pair in found])
+    rows = [[escape(model.name), escape(column.title), escape(f"{pair.a.label} : {pair.b.label}"), escape(said(pair)),
+             "–" if pair.trials is None else str(pair.trials)] for model, column, pair in found[:_PAIRS_SHOWN]]
+    rest = len(found) - len(rows)
+    return ["## Every comparison", "", *([f"{len(found)} comparisons: {counts}.", ""] if counts else []),
+            *_lines(["Model", "Condition", "Pair", "Decided, tied or open", "Pairs of trials"], rows),
+            *(["", f"And {rest:,} more, in matrix.json."] if rest else []), ""]
 
 
 def escape_inline(text: str) -> str:

@@ -19,9 +19,11 @@ from orchestrator.report.conditions import headline, warnings_of
 from orchestrator.report.metrics import View
 from orchestrator.report.status import Family
 from orchestrator.report.text import one_line
+from orchestrator.report.verdicts import counted, said
 from orchestrator.report.view import Column, ModelView, build_view, neighbours
 
 _REASON = 48  # characters of a reason in a cell: the report has the rest
+_OPEN_SHOWN = 6  # open comparisons per model
 _PLAIN_WIDTH = 400  # a file has no width; wide enough that no table is cut
 _STYLES = {Family.GOOD: "", Family.WRONG: "magenta", Family.FAILED: "red", Family.LACKING: "dim",
            Family.SHAKY: "yellow", Family.HOST: "blue"}
@@ -55,6 +57,7 @@ def _print(console: Console, matrix: Mapping[str, Any], report: Path | None, sty
             answer = column.answer
             console.print(Text.assemble(f"  {column.title}: ", (answer.headline, _VERDICTS[answer.verdict]), answer.rest),
                           soft_wrap=True)
+        _print_comparisons(console, model)
         console.print()
     if any(cell.batches_by_rows for cell in view.cells):
         console.print(Text("† the backend has no batch dimension here: the rows of a batch ran one by one", style="dim"))
@@ -64,6 +67,20 @@ def _print(console: Console, matrix: Mapping[str, Any], report: Path | None, sty
         console.print(Text(f"{term}: {text}"), soft_wrap=True)
     if report is not None:
         console.print(Text(f"Report: {report}", style="bold"), soft_wrap=True)
+
+
+def _print_comparisons(console: Console, model: ModelView) -> None:
+    """How far the comparisons of a model are, and what the open ones need."""
+    every = [(column, pair) for column in model.columns for pair in column.pairs]
+    counts = counted([pair for _, pair in every])
+    if not counts:
+        return
+    console.print(Text(f"  comparisons: {counts}", style="dim"), soft_wrap=True)
+    still = [(column, pair) for column, pair in every if pair.verdict == "open"]
+    for column, pair in still[:_OPEN_SHOWN]:
+        console.print(Text(f"    {column.title}: {pair.a.label} : {pair.b.label} — {said(pair)}", style="dim"), soft_wrap=True)
+    if len(still) > _OPEN_SHOWN:
+        console.print(Text(f"    and {len(still) - _OPEN_SHOWN} more open", style="dim"))
 
 
 def _table(model: ModelView, style: box.Box) -> Table:

@@ -11,6 +11,7 @@ from orchestrator.report.cells import CellView, items
 from orchestrator.report.metrics import View
 from orchestrator.report.text import one_line
 from orchestrator.report.units import Scale, time_scale
+from orchestrator.report.verdicts import budget_left_s, needs_of
 
 _AXES = ("scenario", "batch", "precision", "threads", "instances", "options", "device", "host")
 _ALWAYS_NAMED = ("scenario", "batch")
@@ -67,7 +68,7 @@ def build_view(matrix: Mapping[str, Any]) -> ReportView:
     raws = [raw for raw in items(matrix.get("cells")) if isinstance(raw, Mapping)]
     cells = tuple(CellView(anchor=f"c{index}", raw=raw) for index, raw in enumerate(raws))
     comparisons = [c for c in items(matrix.get("comparisons")) if isinstance(c, Mapping)]
-    by_pair = _by_pair(comparisons)
+    by_pair = _by_pair(comparisons, budget_left_s(matrix))
     varying = [axis for axis in _AXES if axis in _ALWAYS_NAMED or len({_coordinate(raw, axis) for raw in raws}) > 1]
     by_model: dict[str, list[CellView]] = {}
     for cell in cells:
@@ -134,8 +135,10 @@ def axis_text(axis: str, value: object) -> str:
     return text.replace("_", " ") if axis == "scenario" else text
 
 
-def _by_pair(comparisons: Sequence[Mapping[str, Any]]) -> dict[frozenset[str], Mapping[str, Any]]:
-    return {frozenset((str(c.get("a")), str(c.get("b")))): c for c in comparisons}
+def _by_pair(comparisons: Sequence[Mapping[str, Any]], left_s: float | None) -> dict[frozenset[str], Mapping[str, Any]]:
+    return {
+        frozenset((str(c.get("a")), str(c.get("b")))): {**c, "needs_text": needs_of(c, left_s)} for c in comparisons
+    }
 
 
 def _numeric(text: str) -> tuple[int, int, str]:

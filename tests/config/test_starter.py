@@ -19,7 +19,7 @@ SHIPPED = sorted([ROOT / "matrix.yaml", *(ROOT / "matrices").glob("*.yaml")])
 
 def uncommented() -> str:
     """The starter with every example in a comment switched on."""
-    return re.sub(r"^(\s*)# ((?:- |[a-z_]+: [{\[]).*)$", r"\1\2", STARTER, flags=re.MULTILINE)
+    return re.sub(r"^(\s*)# ((?:- |budget: |[a-z_]+: [{\[]).*)$", r"\1\2", STARTER, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("examples", ["off", "on"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -62,6 +64,28 @@ def test_a_lost_record_is_the_only_one_measured_again(program: Make) -> None:
     now = {name: (it.folder / "out" / "records" / name).stat().st_mtime_ns for name in it.records() if ".anchor" not in name}
     assert {name: now.get(name) for name in kept} == kept
     assert len(now) > len(kept)
+
+
+def test_a_budget_goes_where_the_ranking_is_open_and_the_same_command_again_spends_no_more(program: Make) -> None:
+    slow = "{label: slow, backend: slower, settings: {percent: 400}}"
+    it = program("venv", ["onnxruntime", "{label: again, backend: onnxruntime}", slow])
+    first = it.run("--budget", "25s")
+    matrix = it.matrix()
+    assert "next: " in first.stderr, first.stderr
+    assert matrix["run"]["budget"]["seconds"] == 25
+    assert matrix["run"]["budget"]["spent_s"] < 40
+    assert "over all looks" in matrix["run"]["comparisons"]
+    numbers = [(name.split("-")[0], re.search(r"[0-9a-f]{12}\.t(\d+)\.", name)) for name in it.records() if ".anchor" not in name]
+    further = Counter(label for label, found in numbers if found and int(found[1]) >= 3)  # the profile has three
+    assert sum(count > 0 for count in further.values()) >= 2  # both cells of what is open
+    verdicts = {frozenset((c["a"].split("-")[0], c["b"].split("-")[0])): c for c in matrix["comparisons"]}
+    twins = verdicts[frozenset(("onnxruntime", "again"))]
+    assert twins["verdict"] in ("tied", "open")
+    assert (twins["needs"] is None) == (twins["verdict"] != "open")
+    before = it.records()
+    again = it.run("--budget", "25s")
+    assert "nothing to do" in again.stderr
+    assert it.records() == before
 
 
 def _wait_for_records(it: Program, process: subprocess.Popen[str], count: int) -> None:

@@ -175,6 +175,8 @@ def _compare(cells: list[dict[str, Any]], model: str, scenario: str, batch: int)
             "group": {"model": model, "scenario": scenario, "batch": batch, "precision": "fp32", "threads": 2,
                       "instances": 1, "device": "cpu", "host": "local"},
             "a": a["id"], "b": b["id"], "ratio": ratio, "ci": ends, "pairs": 3, "state": "fast",
+            "verdict": "decided" if faster is not None else "open" if wide > 1.1 else "tied",
+            "needs": {"trials": 12, "seconds": 40.0, "at_least": False} if faster is None and wide > 1.1 else None,
             "decided": faster is not None, "faster": faster,
             "why": "the corrected interval of the ratio includes 1" if faster is None else
             "the corrected interval of the ratio lies beyond the minimum effect of 2 %",

@@ -94,7 +94,7 @@ def test_a_wide_interval_is_undecided_and_not_tied() -> None:
     answer = column(sample_matrix(), "minilm", 1).answer
     assert answer.verdict is Verdict.UNDECIDED
     assert answer.sentence == (
-        "Not decided between onnxruntime and openvino: the difference may be up to 29 %; needs more trials."
+        "Not decided between onnxruntime and openvino: the difference may be up to 29 %; needs about 12 more trials, 40 s."
     )
 
 
