@@ -41,7 +41,7 @@ def classify(
     child_killed = outcome.oom_killed and outcome.ending is Ending.EXITED and bool(result and result.get("complete"))
     verdicts = {}
     for cell in cells:
-        if child_killed:
+        if child_killed and reported.get(cell, {}).get("status") != "oom":  # else it can say which process it was
             reason = "a process inside the trial was killed for memory while the trial itself ended normally"
             verdicts[cell] = Verdict(status=Status.OOM, reason=reason, phase=_last_phase(outcome))
         elif cell in reported:

@@ -13,6 +13,7 @@ from adapters.base import Adapter, Fallback, Unsupported
 from cgroups import Cgroup
 from events import EventLog
 from failures import cell_status
+from gate import ALONE, Alone
 from job import CellJob, TrialJob
 from meters import PeakMeter, Reasons, Usage, used
 
@@ -33,6 +34,13 @@ class Bench:
     baseline_mb: Any  # resident after loading, before the first inference; None where it cannot be read
     events: EventLog
     after_first: Callable[[], None]  # looks at the evidence; raises Fallback
+    gate: Alone = ALONE  # what stands between warm-up and measuring
+
+
+def blank(cell: CellJob, reasons: Reasons) -> Dict[str, Any]:
+    """A cell that is well and has no numbers yet."""
+    return {"id": cell.id, "scenario": cell.scenario, "batch": cell.batch, "status": "ok", "reason": None, "phase": None,
+            **dict.fromkeys(_UNMEASURED), "null_reasons": reasons.items}
 
 
 def not_run(cell: CellJob, status: str, reason: str, phase: str = "warmup") -> Dict[str, Any]:
@@ -67,10 +75,7 @@ class _Attempt:
         self.job = cell
         self.phase = "warmup"
         self.reasons = Reasons()
-        self.cell: Dict[str, Any] = {
-            "id": cell.id, "scenario": cell.scenario, "batch": cell.batch, "status": "ok", "reason": None, "phase": None,
-            **dict.fromkeys(_UNMEASURED), "null_reasons": self.reasons.items,
-        }
+        self.cell = blank(cell, self.reasons)
 
     def end(self, status: str, reason: str) -> None:
         """The cell has no numbers that count; what was measured of its beginning is kept."""
@@ -98,12 +103,14 @@ class _Attempt:
 
         self._enter("measure")
         limits = measure.Limits(int(job.min_duration_s * 1e9), job.min_iterations, job.max_iterations, int(job.max_cell_s * 1e9))
+        limits = bench.gate.start(limits)
         before = Usage.now(bench.cgroup)
         loop = measure.timed_loop(predict, batches, capture, limits, min(warm.samples))
         bench.adapter.synchronize()
         after = Usage.now(bench.cgroup)
         memory = self._memory()
         gc.enable()
+        bench.gate.ended(self.cell, loop)
         if len(loop.samples) < job.min_iterations:
             raise measure.TooSlow("{} of {} inferences in {:.3g} s, and a cell may take {:g} s".format(
                 len(loop.samples), job.min_iterations, loop.wall_ns / 1e9, job.max_cell_s))

@@ -32,6 +32,16 @@ class CellJob:
 
 
 @dataclass(frozen=True)
+class GateJob:
+    """Where a trial that is one of several waits for the others: descriptors that it inherited."""
+
+    channel: int  # a socket to the process that started it
+    flags: int  # shared memory, a byte per process
+    number: int  # its own place there, from 0
+    count: int
+
+
+@dataclass(frozen=True)
 class TrialJob:
     """One trial: what to load, with what, and the cells to measure."""
 
@@ -56,6 +66,7 @@ class TrialJob:
     probe: bool
     cells: Tuple[CellJob, ...] = field(default=())
     instances: int = 1
+    gate: Optional[GateJob] = None
     keep_cache: bool = False
     raw: Mapping[str, Any] = field(default_factory=dict)  # as it came: what jobs for child processes are made from
 
@@ -105,17 +116,22 @@ def trial_job(raw: Mapping[str, Any]) -> TrialJob:
             output_order=tuple(raw["output_order"]), batchable=bool(raw["batchable"]),
             fixed_batch=int(raw["fixed_batch"]), cache_dir=raw.get("cache_dir"),
             probe=bool((raw.get("probe") or {}).get("enabled", True)), cells=tuple(_cell(cell) for cell in raw["cells"]),
-            instances=int(raw.get("instances", 1)), keep_cache=bool(raw.get("keep_cache", False)), raw=raw,
+            instances=int(raw.get("instances", 1)), keep_cache=bool(raw.get("keep_cache", False)), gate=_gate(raw.get("gate")),
+            raw=raw,
         )
     except KeyError as error:
         raise JobError("the job lacks {}".format(error)) from None
     except (TypeError, ValueError, AttributeError) as error:
         raise JobError("the job has a field of a wrong type: {}".format(error)) from None
-    if job.threads < 1:
-        raise JobError("the job asks for {} threads".format(job.threads))
+    if job.threads < 1 or job.instances < 1:
+        raise JobError("the job asks for {} instances of {} threads".format(job.instances, job.threads))
     if job.adapter_file is None and not _MODULE.match(job.adapter):
         raise JobError("{!r} is no name of an adapter".format(job.adapter))
     return job
+
+
+def _gate(raw: Optional[Mapping[str, Any]]) -> Optional[GateJob]:
+    return None if raw is None else GateJob(**{name: int(raw[name]) for name in ("channel", "flags", "number", "count")})
 
 
 def _cell(raw: Mapping[str, Any]) -> CellJob:

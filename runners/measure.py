@@ -7,7 +7,7 @@ import zlib
 from array import array
 from dataclasses import dataclass, field
 from itertools import cycle, islice
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -122,6 +122,11 @@ class Limits:
     max_iterations: int
     max_ns: int
 
+    def over(self, done: int, spent_ns: int) -> bool:
+        """Asked between chunks, outside the timed region."""
+        return done >= self.max_iterations or spent_ns >= self.max_ns or (
+            spent_ns >= self.min_ns and done >= self.min_iterations)
+
 
 @dataclass
 class Loop:
@@ -129,6 +134,7 @@ class Loop:
 
     samples: List[int] = field(default_factory=list)  # ns, one per inference
     wall_ns: int = 0
+    begin_ns: int = 0  # on the machine's monotonic clock, which all processes share
 
 
 def warm_up(predict: Predict, batches: Batches, seconds: float, min_iterations: int, max_s: float) -> Loop:
@@ -180,12 +186,10 @@ def timed_loop(predict: Predict, batches: Batches, capture: Capture, limits: Lim
             slots[slot] = outputs
         done += chunk
         now = clock()
-        spent = now - begin
-        if done >= limits.max_iterations or spent >= limits.max_ns or (
-                spent >= limits.min_ns and done >= limits.min_iterations):
+        if limits.over(done, now - begin):
             break
         guess_ns = (now - started) // chunk
-    loop.wall_ns = now - begin
+    loop.begin_ns, loop.wall_ns = begin, now - begin
     return loop
 
 
@@ -215,6 +219,6 @@ def pack(samples: Sequence[int]) -> Dict[str, Any]:
             "data": base64.b64encode(zlib.compress(data, 1)).decode("ascii")}
 
 
-def unpack(packed: Dict[str, Any]) -> np.ndarray:
+def unpack(packed: Mapping[str, Any]) -> np.ndarray:
     """The inverse of `pack`, of samples that this runner wrote."""
     return np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), dtype="<u8")

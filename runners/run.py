@@ -70,7 +70,7 @@ def _trial(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog, be
     import meters
 
     meters.set_thread_variables(job.threads)
-    prober = probe.Prober(job.threads) if job.probe else None
+    prober = probe.Prober(job.threads * job.instances) if job.probe else None
     try:
         result["probes"]["start"] = prober.read() if prober else probe.nothing("the job asks for no probe")
         if prober is None:

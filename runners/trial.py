@@ -20,7 +20,8 @@ from cell import Bench, not_run, run_cell
 from cgroups import Cgroup
 from events import EventLog, write_result
 from failures import Broken, failure
-from job import TrialJob
+from gate import ALONE, Together
+from job import CellJob, TrialJob
 from measure import build_batches
 from meters import PeakMeter, Reasons, Surroundings, resident_mb
 
@@ -36,6 +37,7 @@ class Trial:
         self._cgroup = Cgroup()
         self._surroundings = Surroundings(self._cgroup)
         self._adapter: Optional[Adapter] = None
+        self._bench: Optional[Bench] = None
         self._stop_from: Optional[Tuple[int, str, str]] = None  # (batch, status, reason) from which on cells are pointless
         self.reasons = Reasons(result["null_reasons"])
         self.result = result
@@ -64,11 +66,24 @@ class Trial:
 
     def save(self) -> None:
         """Write what there is; called after every cell, so a killed trial keeps its finished ones."""
-        self.result["environment"] = self._surroundings.report(self.reasons)
+        self.result["environment"] = self._environment()
         self.result["phases"]["total_ms"] = (time.monotonic() - self._began) * 1e3
         write_result(self._out, self.result)
 
+    def _environment(self) -> Dict[str, Any]:
+        return self._surroundings.report(self.reasons)
+
     def _measure(self, import_began: float, cache: str) -> None:
+        self._prepare(import_began, cache)
+        try:
+            for cell in self._job.cells:
+                self.result["cells"].append(self._cell(cell))
+                self.save()
+        except Fallback as error:
+            raise Broken("verify", error) from None
+
+    def _prepare(self, import_began: float, cache: str) -> None:
+        """Import, load, compile; what the cells then share."""
         job, phases = self._job, self.result["phases"]
         try:
             adapter = self._adapter = _adapter(job)
@@ -94,14 +109,10 @@ class Trial:
         baseline = self.reasons.get("memory.baseline_mb", resident_mb)
         # Without this every later collection would walk the framework's own objects too, some 100 ms for the largest.
         gc.freeze()
-        bench = Bench(adapter=adapter, job=job, samples=samples, reference=reference, cgroup=self._cgroup, peak=PeakMeter(),
-                      baseline_mb=baseline, events=self._events, after_first=self._refuse_fallback)
-        try:
-            for cell in job.cells:
-                self.result["cells"].append(self._cell(bench, cell))
-                self.save()
-        except Fallback as error:
-            raise Broken("verify", error) from None
+        self._bench = Bench(
+            adapter=adapter, job=job, samples=samples, reference=reference, cgroup=self._cgroup, peak=PeakMeter(),
+            baseline_mb=baseline, events=self._events, after_first=self._refuse_fallback,
+            gate=ALONE if job.gate is None else Together(job.gate))
 
     def _compile(self, adapter: Adapter, samples: Dict[str, np.ndarray], params: Params) -> None:
         try:
@@ -117,14 +128,18 @@ class Trial:
         if not separate:
             self.reasons.items["phases.compile_ms"] = "the backend compiles while it loads, or not at all"
 
-    def _cell(self, bench: Bench, cell: Any) -> Dict[str, Any]:
+    def _cell(self, cell: CellJob) -> Dict[str, Any]:
         if self._stop_from is not None and cell.batch >= self._stop_from[0]:
             batch, status, reason = self._stop_from
             return not_run(cell, status, "not tried, for batch {} ended so: {}".format(batch, reason))
-        measured = run_cell(bench, cell)
+        measured = self._run_cell(cell)
         if measured["status"] in ("oom", "skipped"):
             self._stop_from = (cell.batch, measured["status"], measured["reason"])
         return measured
+
+    def _run_cell(self, cell: CellJob) -> Dict[str, Any]:
+        assert self._bench is not None
+        return run_cell(self._bench, cell)
 
     def _refuse_fallback(self) -> None:
         self._note_evidence()
@@ -152,9 +167,12 @@ class Trial:
 
 
 def trial_for(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog, began: float) -> Trial:
-    """The trial of the job's scenario: `scenarios/<name>.py` where that is a file, else the plain one."""
+    """The trial of the job's scenario: `scenarios/<name>.py` where that is a file, else the plain one.
+
+    A process that is one of several (it has a gate) is a plain trial: the scenario is its starter's affair.
+    """
     scenario = job.cells[0].scenario if job.cells else ""
-    if scenario in ("", "single_stream", "offline"):
+    if scenario in ("", "single_stream", "offline") or job.gate is not None:
         return Trial(job, result, out, events, began)
     made: Trial = importlib.import_module("scenarios." + scenario).Trial(job, result, out, events, began)
     return made

@@ -13,9 +13,18 @@ import numpy as np
 from adapters import base
 
 
+def only_here(fault):
+    """`crash@2` plants the fault in the second process of the trial only: the CPUs are dealt out in order."""
+    fault, _, number = fault.partition("@")
+    if not number:
+        return fault
+    place = sorted(os.sched_getaffinity(os.getppid())).index(min(os.sched_getaffinity(0)))
+    return fault if int(number) == 1 + place else ""
+
+
 class Adapter(base.Adapter):
     def load(self, path, params):
-        self.fault = params.settings.get("fault", "")
+        self.fault = only_here(params.settings.get("fault", ""))
         self.batchable = params.batchable
         if self.fault == "load_raises":
             raise ValueError("the file is not of this world")
@@ -91,6 +100,23 @@ class Adapter(base.Adapter):
 
     def at_sleeps(self, rows):
         time.sleep(0.2)
+
+    def at_hangs(self, rows):
+        while True:
+            time.sleep(1)
+
+    def at_hangs_later(self, rows):
+        if self.seconds() > 0.12:  # past the warm-up
+            self.at_hangs(rows)
+
+    def at_crash_later(self, rows):
+        if self.seconds() > 0.12:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def seconds(self):
+        now = time.monotonic()
+        self.first = getattr(self, "first", now)
+        return now - self.first
 
     def at_crash(self, rows):
         if rows >= 8:
