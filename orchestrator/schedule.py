@@ -248,7 +248,8 @@ def _line(
     told: set[str | None] = set()
     for cell in cells:
         verdict, got = verdicts[cell.id], measured.get(cell.id) or {}
-        what = " ".join((cell.scenario.value, f"b{cell.batch}", *map(str, cell.options.values())))
+        layout = (f"{cell.instances}×{cell.threads}",) if cell.instances > 1 else ()
+        what = " ".join((cell.scenario.value, f"b{cell.batch}", *layout, *map(str, cell.options.values())))
         if verdict.status is Status.OK and got.get("iterations"):
             each = got.get("headline_ms") or (got.get("measure_ms") or 0.0) / got["iterations"]
             parts.append(f"{what} {each:.3g} ms")

@@ -54,13 +54,12 @@ def completed(line: Timeline, window: Tuple[int, int]) -> float:
 
 def pooled_samples(lines: Sequence[Timeline], window: Tuple[int, int]) -> List[int]:
     """Durations in ns of what began and ended in the window, all instances together, in the order of their ends."""
-    inside = [(line.starts >= window[0]) & (line.ends <= window[1] + 1) for line in lines]  # + 1: rounding of the sums
-    ends = np.concatenate([line.ends[chosen] for line, chosen in zip(lines, inside)])
-    durations = np.concatenate([line.durations[chosen] for line, chosen in zip(lines, inside)])
-    if not len(durations):  # one inference each, none of them whole
-        durations = np.concatenate([line.durations for line in lines])
-        ends = np.concatenate([line.ends for line in lines])
-    return [max(1, round(value)) for value in durations[np.argsort(ends, kind="stable")]]
+    starts, ends = (np.concatenate([getattr(line, name) for line in lines]) for name in ("starts", "ends"))
+    inside = (starts >= window[0]) & (ends <= window[1] + 1)  # + 1: rounding of the sums
+    if not inside.any():  # one inference each, none of them whole
+        inside[:] = True
+    starts, ends = starts[inside], ends[inside]
+    return [max(1, round(value)) for value in (ends - starts)[np.argsort(ends, kind="stable")]]
 
 
 def details(lines: Sequence[Timeline], window: Tuple[int, int], batch: int) -> Dict[str, Any]:
@@ -81,7 +80,7 @@ def worst(found: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
     """The worst of several fidelities, measure by measure; `outputs` are those of the one that is farthest off."""
     last = max(found, key=lambda one: (one["problem"] is not None, one["nan"] or 0, one["inf"] or 0, one["rel_l2"] or 0.0))
     out = dict(last)
-    for key in _HIGHER_IS_WORSE + ("nan", "inf"):
+    for key in (*_HIGHER_IS_WORSE, "nan", "inf"):
         out[key] = _known(max, [one[key] for one in found])
     for key in _LOWER_IS_WORSE:
         out[key] = _known(min, [one[key] for one in found])

@@ -4,7 +4,6 @@ They are started anew, not forked: whatever this process has imported, started o
 """
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -50,17 +49,19 @@ class Worker:
 
     def phase(self) -> str:
         """The last phase that it entered."""
-        with contextlib.suppress(OSError, ValueError, IndexError):
+        try:
             with open(os.path.join(self.out, EVENTS_FILE), encoding="utf-8") as file:
                 return str(json.loads(file.read().splitlines()[-1])["phase"])
-        return "start"
+        except (OSError, ValueError, IndexError):
+            return "start"
 
     def result(self) -> Optional[Dict[str, Any]]:
         """What it left, complete or not; None where that is nothing."""
-        with contextlib.suppress(OSError, ValueError):
+        try:
             with open(os.path.join(self.out, RESULT_FILE), encoding="utf-8") as file:
                 return dict(json.load(file))
-        return None
+        except (OSError, ValueError):
+            return None
 
     def wait(self) -> Optional[int]:
         """Its exit code, negative for a signal; None where it does not end though its channel has."""

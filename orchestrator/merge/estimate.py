@@ -16,7 +16,7 @@ from orchestrator.merge.endings import Ending, Judged, ending_of, judged_of
 from orchestrator.merge.metrics import Measured, metrics_of, no_metrics
 from orchestrator.merge.samples import decode_samples, trial_numbers
 from orchestrator.merge.state import Gate
-from orchestrator.merge.statistics import Stability, median, stability
+from orchestrator.merge.statistics import Stability, median, median_interval, stability
 from orchestrator.model import Status
 
 GROUP = ("model", "scenario", "batch", "precision", "threads", "instances", "options", "device", "host")
@@ -54,7 +54,7 @@ def estimate(planned: Mapping[str, Any], records: Sequence[Mapping[str, Any]], g
     if ending.status is Status.UNSTABLE and disturbed:
         # a rough idea of the size, under a status that says not to rely on it; never compared
         metrics, null_reasons = metrics_of(disturbed, batch)
-        cell.update(state=None, metrics=metrics, stability=_stability(disturbed, metrics, asked))
+        cell.update(state=None, metrics=metrics, stability=_stability(disturbed, asked))
         cell["stability"]["verdict"] = Stability.UNSTABLE.value
         cell["null_reasons"] = {**null_reasons, **_missing(cell), "state": "none of its trials counts"}
         return Estimate(cell=cell, series=None)
@@ -64,7 +64,7 @@ def estimate(planned: Mapping[str, Any], records: Sequence[Mapping[str, Any]], g
         cell["null_reasons"] = {"metrics": why, "state": why, **_missing(cell)}
         return Estimate(cell=cell, series=None)
     metrics, null_reasons = metrics_of(used, batch)
-    cell.update(state=state or None, metrics=metrics, stability=_stability(used, metrics, asked))
+    cell.update(state=state or None, metrics=metrics, stability=_stability(used, asked))
     cell["null_reasons"] = {**null_reasons, **_missing(cell)}
     if not state:
         cell["null_reasons"]["state"] = "the trials carry no probes"
@@ -142,13 +142,14 @@ def _series(planned: Mapping[str, Any], by_state: Mapping[str, Sequence[Measured
     return Series(id=str(planned["id"]), group=group_of(planned), medians_ms=found)
 
 
-def _stability(used: Sequence[Measured], metrics: Mapping[str, Any], asked: int) -> dict[str, Any]:
+def _stability(used: Sequence[Measured], asked: int) -> dict[str, Any]:
     drifts = [trial.numbers.drift for trial in used if trial.numbers.drift is not None]
     correlations = [trial.numbers.autocorrelation for trial in used if trial.numbers.autocorrelation is not None]
     drift = median(drifts) if drifts else None
-    centre, ends = metrics["latency_ms"]["p50"], metrics["latency_ms"]["ci95"]
-    interval = None if ends is None else (ends[0], ends[1])
-    verdict = stability(interval=interval, centre=centre or 0.0, drift=drift, valid=len(used), asked=asked)
+    compared = [trial.numbers.headline_ms for trial in used if trial.numbers.headline_ms is not None]
+    whole = len(compared) == len(used) > 0  # trials that were cut short are the slow ones
+    interval, centre = median_interval(compared) if whole else None, median(compared) if whole else 0.0
+    verdict = stability(interval=interval, centre=centre, drift=drift, valid=len(used), asked=asked)
     width = None if interval is None else (interval[1] - interval[0]) / centre
     out: dict[str, Any] = {"verdict": verdict.value, "ci_relative_width": width, "drift": drift,
                            "autocorrelation": median(correlations) if correlations else None}

@@ -79,8 +79,11 @@ def metrics_of(trials: Sequence[Measured], batch: int) -> tuple[dict[str, Any], 
         reasons["metrics.throughput_ips"] = reasons["metrics.throughput_ci95"] = "it happens once in a process: there is no rate"
     elif interval is None:
         reasons["metrics.throughput_ci95"] = "one trial; an interval needs two"
-    metrics["details"], found = _details(trials)
+    details, found = _details(trials)
     reasons.update(found)
+    metrics["details"] = {name: median(values) for name, values in details.items()}
+    ends = {name: list(interval) for name, values in details.items() if (interval := median_interval(values)) is not None}
+    metrics.update({"details_ci95": ends} if ends else {})
     for name, value, why in (_cpu(trials, batch), *(_field(name, trials) for name in _FIELDS)):
         metrics.update(value if isinstance(value, dict) else {name: value})
         if why is not None:
@@ -88,8 +91,8 @@ def metrics_of(trials: Sequence[Measured], batch: int) -> tuple[dict[str, Any], 
     return metrics, reasons
 
 
-def _details(trials: Sequence[Measured]) -> tuple[dict[str, float], dict[str, str]]:
-    """The scenario's own figures, by dotted path: medians over the trials that have them; and reasons for what lacks.
+def _details(trials: Sequence[Measured]) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """The scenario's own figures, by dotted path, of each trial that has them; and reasons for what lacks.
 
     A figure that some trial says it could not have is null: the median of the others would flatter the cell.
     """
@@ -101,7 +104,7 @@ def _details(trials: Sequence[Measured]) -> tuple[dict[str, float], dict[str, st
         for path, why in (measurement.get("null_reasons") or {}).items():
             if path.startswith(_DETAILS):
                 lacking.setdefault(path[len(_DETAILS):], []).append(str(why))
-    known = {name: median(values) for name, values in sorted(found.items()) if name not in lacking}
+    known = {name: values for name, values in sorted(found.items()) if name not in lacking}
     of = f"of {len(trials)} trials"
     reasons = {f"metrics.{_DETAILS}{name}": f"in {len(whys)} {of}: {whys[0]}" for name, whys in sorted(lacking.items())}
     return known, reasons

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from orchestrator.config.matrix import MatrixConfig
-from orchestrator.model import Cell, TrialSpec
+from orchestrator.model import Cell, Scenario, TrialSpec
 from orchestrator.plan.plan import Plan
 
 SCHEMA = "infermatrix.plan/1"
@@ -89,7 +89,7 @@ def _table(specs: Iterable[TrialSpec], config: MatrixConfig) -> list[str]:
     rows = [("model", "backend", "device", "precision", "threads", "cells")]
     for spec in specs[:_MAX_ROWS]:
         first = spec.cells[0]
-        rows.append((first.model, _backend(first, config), first.device, first.precision, str(first.threads), _cells(spec)))
+        rows.append((first.model, _backend(first, config), first.device, first.precision, _layout(first), _cells(spec)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return lines + _more(len(specs))
@@ -114,7 +114,13 @@ def _cells(spec: TrialSpec) -> str:
 
 def _name(cell: Cell) -> str:
     return (f"{cell.label} × {cell.model}, {cell.device} {cell.precision}, {cell.scenario.value} batch {cell.batch}, "
-            f"{_count(cell.threads, 'thread')}")
+            + (_count(cell.threads, "thread") if cell.instances == 1 else f"{_layout(cell)} threads"))
+
+
+def _layout(cell: Cell) -> str:
+    """Threads; of several instances, how many of each."""
+    plain = cell.instances == 1 and cell.scenario is not Scenario.MULTI_INSTANCE
+    return str(cell.threads) if plain else f"{cell.instances} × {cell.threads}"
 
 
 def _json(cell: Cell) -> dict[str, Any]:

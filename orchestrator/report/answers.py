@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from orchestrator.report.cells import CellView, items
-from orchestrator.report.metrics import LATENCY, View
+from orchestrator.report.metrics import View
 from orchestrator.report.text import joined, one_line
 from orchestrator.report.units import Scale, finite, percent, plain
 
@@ -134,14 +134,14 @@ def answer_for(cells: Sequence[CellView], pairs: Sequence[Pair], scale: Scale) -
 
 
 def figure(cell: CellView, scale: Scale) -> str:
-    """ "12.1 ms (95 % CI 12.0–12.3)"."""
+    """ "12.1 ms (95 % CI 12.0–12.3)", or the scenario's own figure likewise."""
     shown = cell.in_view(View.LATENCY, scale)
     return shown.text + (f" (95 % CI {shown.interval})" if shown.interval else "")
 
 
 def _decided(best: CellView, right: Sequence[CellView], between: Mapping[frozenset[str], Pair], scale: Scale,
              caveats: str) -> Answer:
-    others = sorted((c for c in right if c is not best), key=lambda c: c.value(LATENCY) or 0.0)
+    others = sorted((c for c in right if c is not best), key=lambda c: c.cost)
     won = [pair for c in others if (pair := between.get(frozenset((best.anchor, c.anchor)))) and pair.faster is best]
     beaten = [_slower(pair) for pair in won]
     open_against = [cell.label for cell in others if cell not in beaten]
@@ -154,7 +154,7 @@ def _decided(best: CellView, right: Sequence[CellView], between: Mapping[frozens
 
 
 def _tie(leaders: Sequence[CellView], between: Mapping[frozenset[str], Pair], scale: Scale, caveats: str) -> Answer:
-    ordered = sorted(leaders, key=lambda cell: cell.value(LATENCY) or 0.0)
+    ordered = sorted(leaders, key=lambda cell: cell.cost)
     pairs = [between.get(frozenset((a.anchor, b.anchor))) for a, b in combinations(ordered, 2)]
     widest = [pair.within if pair else None for pair in pairs]
     known = [width for width in widest if width is not None]

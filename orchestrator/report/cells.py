@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.report.metrics import LATENCY, Metric, View
+from orchestrator.report.scenarios import SUMMED, Figure, detail_words, figure_of
 from orchestrator.report.status import Family, StatusText, status_text
 from orchestrator.report.text import one_line
 from orchestrator.report.units import Scale, Unit, finite, quantity, time_scale, with_interval
 
 NO_REASON = "no reason was recorded"
+_DETAILS = "details."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +77,21 @@ class CellView:
         """The backend has no batch dimension: N rows were run one by one."""
         return part(self.raw, "evidence").get("batching") in ("loop", "rows") and self.raw.get("batch") != 1
 
+    @property
+    def figure(self) -> Figure:
+        """The figure that its scenario is about."""
+        return figure_of(self.raw.get("scenario"))
+
+    @property
+    def cost(self) -> float:
+        """What it is compared by, less being better, on a scale of its own; 0 where it has no figure."""
+        value = self.value(self.figure.path) or 0.0
+        return 1 / value if value and self.figure.more_is_better else value
+
     def value(self, path: str) -> float | None:
-        """A metric by its path below `metrics`."""
+        """A metric by its path below `metrics`; the scenario's own are below `details`, by one dotted name each."""
         found: Any = self.raw.get("metrics")
-        for key in path.split("."):
+        for key in _keys(path):
             found = found.get(key) if isinstance(found, Mapping) else None
         return finite(found)
 
@@ -89,6 +102,8 @@ class CellView:
             pair = part(metrics, "latency_ms").get("ci95")
         elif path == "throughput_ips":
             pair = metrics.get("throughput_ci95")
+        elif path.startswith(_DETAILS):
+            pair = part(metrics, "details_ci95").get(path[len(_DETAILS):])
         else:
             return None
         low, high = ([finite(end) for end in items(pair)] + [None, None])[:2]
@@ -122,7 +137,7 @@ class CellView:
     def in_view(self, view: View, scale: Scale | None = None) -> Shown:
         """What the grid shows of it in one view."""
         if view is View.LATENCY:
-            return self.shown(LATENCY, Unit.MS, scale)
+            return self._headline(scale)
         if view is View.THROUGHPUT:
             return self.shown("throughput_ips", Unit.PER_SECOND)
         if view is View.MEMORY:
@@ -147,8 +162,23 @@ class CellView:
 
     def view_value(self, view: View) -> float | None:
         """The bare number behind `in_view`."""
-        path = {View.LATENCY: LATENCY, View.THROUGHPUT: "throughput_ips", View.MEMORY: "memory_peak_mb"}.get(view)
+        path = {View.LATENCY: self.figure.path, View.THROUGHPUT: "throughput_ips", View.MEMORY: "memory_peak_mb"}.get(view)
         return self.load_ms if path is None else self.value(path)
+
+    def beside(self, scale: Scale | None = None) -> Shown:
+        """The second figure: throughput; beside throughput, latency."""
+        if self.figure.path == "throughput_ips":
+            return self.shown(LATENCY, Unit.MS, scale)
+        return self.in_view(View.THROUGHPUT)
+
+    def _headline(self, scale: Scale | None) -> Shown:
+        figure = self.figure
+        if figure.path == LATENCY:
+            return self.shown(LATENCY, Unit.MS, scale)
+        shown, latency = self.shown(figure.path, figure.unit, scale), self.value(LATENCY)
+        if latency is None or shown.why is not None:
+            return shown
+        return Shown(text=shown.text, interval=shown.interval, note=f"p50 {quantity(latency, Unit.MS)}")
 
     def _with_note(self, path: str, unit: Unit, second: str, words: str) -> Shown:
         shown, other = self.shown(path, unit), self.value(second)
@@ -162,10 +192,29 @@ def metric_value(cell: CellView, metric: Metric) -> Shown:
     return cell.shown(metric.path, metric.unit)
 
 
+def metric_title(cell: CellView, metric: Metric) -> str:
+    """The metric's title, or what it is where several processes ran."""
+    several = cell.raw.get("instances") not in (None, 1) or part(cell.raw, "options").get("layout") == "processes"
+    return SUMMED.get(metric.path, metric.title) if several else metric.title
+
+
+def detail_items(cell: CellView) -> list[tuple[str, Shown]]:
+    """(title, figure) of all that the scenario measured beside the metrics."""
+    found = []
+    for name in sorted(part(part(cell.raw, "metrics"), "details")):
+        title, unit = detail_words(name)
+        found.append((title, cell.shown(_DETAILS + name, unit)))
+    return found
+
+
 def fidelity_items(cell: CellView) -> list[tuple[str, str]]:
     """(name, value) of every fidelity figure there is; where the reference came from stands with the model."""
     return [(one_line(key, 40).replace("_", " "), _digits(value)) for key, value in part(cell.raw, "fidelity").items()
             if key != "reference_source" and value not in (None, {})]
+
+
+def _keys(path: str) -> list[str]:
+    return ["details", path[len(_DETAILS):]] if path.startswith(_DETAILS) else path.split(".")
 
 
 def part(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from orchestrator.model import Status
-from orchestrator.report.cells import CellView, fidelity_items, items, metric_value, part
+from orchestrator.report.cells import CellView, detail_items, fidelity_items, items, metric_title, metric_value, part
 from orchestrator.report.conditions import (
     condition_tables,
     excluded_table,
@@ -27,7 +27,7 @@ from orchestrator.report.status import StatusText, status_text
 from orchestrator.report.text import compact, one_line, tail
 from orchestrator.report.units import finite
 from orchestrator.report.verdicts import counted, said
-from orchestrator.report.view import ReportView, build_view, neighbours
+from orchestrator.report.view import ReportView, build_view, neighbours, other_scenarios
 
 _HERE = Path(__file__).parent
 _LOG_BUDGET = 60_000  # characters of log in the whole page: a thousand failed cells must not make it 4 MB
@@ -51,17 +51,24 @@ def render_html(matrix: Mapping[str, Any]) -> str:
         policy=_policy(css, js),
         # Both are ours, not a container's; everything else goes through autoescape.
         css=Markup(css), js=Markup(js),
-        view=view, views=list(View), view_titles=VIEW_TITLES, latency=LATENCY,
+        view=view, views=list(View), view_titles=_titles(view), latency=LATENCY,
         headline=headline(view), warnings=warnings_of(view), excluded=excluded_table(view),
         conditions=condition_tables(view), statuses=_legend(view),
-        rows_batched=any(cell.batches_by_rows for cell in view.cells),
+        others=other_scenarios(view), rows_batched=any(cell.batches_by_rows for cell in view.cells),
         plots=plots, data={anchor: plot_data(found) for anchor, found in plots.items()},
         metrics=METRICS, phases={path for path, _ in COLD_START},
-        metric_value=metric_value, cold_start=cold_start, fidelity=fidelity_items,
+        metric_value=metric_value, metric_title=metric_title, details_of=detail_items, cold_start=cold_start,
+        fidelity=fidelity_items,
         neighbours=neighbours, said=said, counted=counted,
         evidence=_evidence, trials=_trials, measured_as=_measured_as, settings=settings_text,
         log=_Logs(view), version=one_line(part(matrix, "run").get("infermatrix_version"), 40),
     )
+
+
+def _titles(view: ReportView) -> dict[View, str]:
+    """The first view is of what each scenario is about, which is not always latency."""
+    names = {cell.figure.name for cell in view.cells} or {VIEW_TITLES[View.LATENCY]}
+    return {**VIEW_TITLES, View.LATENCY: "Headline figure" if len(names) > 1 else names.pop()}
 
 
 def _glue(text: str) -> str:

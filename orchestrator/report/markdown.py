@@ -11,9 +11,9 @@ from orchestrator.report.cells import CellView, part
 from orchestrator.report.conditions import Table, condition_tables, excluded_table, headline, warnings_of
 from orchestrator.report.metrics import View
 from orchestrator.report.status import status_text
-from orchestrator.report.text import one_line
+from orchestrator.report.text import joined, one_line
 from orchestrator.report.verdicts import counted, said
-from orchestrator.report.view import Column, ModelView, build_view, neighbours
+from orchestrator.report.view import Column, ModelView, ReportView, build_view, neighbours, other_scenarios
 
 _PAIRS_SHOWN = 200
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#!])")
@@ -31,7 +31,7 @@ def render_markdown(matrix: Mapping[str, Any]) -> str:
     lines += ["", "## The answer", ""]
     for model in view.models:
         lines += _answers(model)
-    lines += ["## The matrix", "", "Latency p50 with its 95 % confidence interval; below it the throughput.", ""]
+    lines += ["## The matrix", "", first_figures(view), ""]
     for model in view.models:
         lines += [f"### {escape(model.name)}", "", *_grid(model), ""]
     lines += _comparisons(view.models)
@@ -47,6 +47,13 @@ def render_markdown(matrix: Mapping[str, Any]) -> str:
     for table in (*condition_tables(view), excluded_table(view)):
         lines += [f"### {escape(table.title)}", "", *_table(table), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def first_figures(view: ReportView) -> str:
+    """What stands in the grid, in words."""
+    said = "Latency p50 with its 95 % confidence interval; below it the throughput."
+    others = other_scenarios(view)
+    return said if not others else f"{said} Under {joined(others)}: what that scenario is about first."
 
 
 def escape(text: str) -> str:
@@ -97,7 +104,7 @@ def _grid(model: ModelView) -> list[str]:
 def _cell(cell: CellView, column: Column) -> str:
     parts = []
     if cell.has_figures:
-        shown, speed = cell.in_view(View.LATENCY, column.scale), cell.in_view(View.THROUGHPUT)
+        shown, speed = cell.in_view(View.LATENCY, column.scale), cell.beside()
         best = "★ " if cell.is_best else ""
         figure = f"**{best}{shown.text}**" + (f" ({shown.interval})" if shown.interval else "")
         parts.append(figure if shown.why is None else f"– {escape(shown.why)}")

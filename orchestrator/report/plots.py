@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.report.cells import CellView
-from orchestrator.report.metrics import COLD_START, LATENCY, View
+from orchestrator.report.metrics import COLD_START, VIEW_TITLES, View
+from orchestrator.report.scenarios import Figure
 from orchestrator.report.units import Scale, Unit, plain, quantity
 from orchestrator.report.view import Column
 
@@ -39,6 +40,7 @@ class Plot:
     """The marks of one column in one view, in the column's order of cells."""
 
     view: View
+    name: str
     unit: str
     log: bool
     ticks: tuple[Tick, ...]
@@ -67,7 +69,8 @@ class ColdStart:
 
 def interval_plot(column: Column, view: View) -> Plot:
     """The column's cells on one axis: from zero, or logarithmic where the largest is over ten times the smallest."""
-    factor, unit = _unit(view, column.scale)
+    figure = column.cells[0].figure
+    factor, unit = _unit(view, column.scale, figure)
     points = [_ends(cell, view, factor) for cell in column.cells]
     values = [value for point in points if point is not None for value in point if value > 0]
     log = bool(values) and max(values) / min(values) > _LOG_FROM
@@ -86,7 +89,8 @@ def interval_plot(column: Column, view: View) -> Plot:
         x, left, right = (None, None, None) if point is None else (place(point[0]), place(point[1]), place(point[2]))
         marks.append(Mark(cell=cell, x=x, low=left if left != right else None, high=right if left != right else None,
                           text=text))
-    return Plot(view=view, unit=unit, log=log, marks=tuple(marks),
+    name = figure.name if view is View.LATENCY else VIEW_TITLES[view]
+    return Plot(view=view, name=name, unit=unit, log=log, marks=tuple(marks),
                 ticks=tuple(Tick(x=place(tick), text=_tick_text(tick)) for tick in ticks))
 
 
@@ -111,15 +115,15 @@ def _ends(cell: CellView, view: View, factor: float) -> tuple[float, float, floa
     value = cell.view_value(view)
     if value is None or not cell.has_figures:
         return None
-    path = {View.LATENCY: LATENCY, View.THROUGHPUT: "throughput_ips"}.get(view)
+    path = {View.LATENCY: cell.figure.path, View.THROUGHPUT: "throughput_ips"}.get(view)
     ends = cell.interval(path) if path else None
     low, high = ends or (value, value)
     return value * factor, low * factor, high * factor
 
 
-def _unit(view: View, scale: Scale) -> tuple[float, str]:
+def _unit(view: View, scale: Scale, figure: Figure) -> tuple[float, str]:
     if view is View.LATENCY:
-        return scale.factor, scale.sign
+        return (scale.factor, scale.sign) if figure.unit is Unit.MS else (1.0, figure.axis or figure.unit.value)
     return 1.0, {View.THROUGHPUT: "inferences/s", View.MEMORY: "MB", View.LOAD: "ms"}[view]
 
 
@@ -151,7 +155,7 @@ def plot_data(plots: Sequence[Plot]) -> dict[str, object]:
     """The plots of one column as plain JSON by view, for the page's script to switch between."""
     return {
         plot.view.value: {
-            "unit": plot.unit + (", log scale" if plot.log else ""),
+            "name": plot.name, "unit": plot.unit + (", log scale" if plot.log else ""),
             "ticks": [[tick.x, tick.text] for tick in plot.ticks],
             "marks": [[mark.x, mark.low, mark.high, mark.text] for mark in plot.marks],
         }

@@ -3,8 +3,8 @@
   const root = document.documentElement;
   root.classList.add("js");
 
-  function redraw(figure, plot, name) {
-    figure.querySelector(".name").textContent = name;
+  function redraw(figure, plot) {
+    figure.querySelector(".name").textContent = plot.name;
     figure.querySelector(".unit").textContent = plot.unit;
     const svg = figure.querySelector("svg");
     const ticks = svg.querySelector(".ticks");
@@ -44,9 +44,8 @@
     const data = JSON.parse(document.getElementById("data").textContent);
     const show = (radio) => {
       root.dataset.view = radio.value;
-      const name = radio.nextElementSibling.textContent;
       for (const figure of document.querySelectorAll("figure[data-plot]")) {
-        redraw(figure, data[figure.dataset.plot][radio.value], name);
+        redraw(figure, data[figure.dataset.plot][radio.value]);
       }
     };
     const radios = [...document.querySelectorAll("input[name=view]")];

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.model import Scenario
 from orchestrator.report.answers import Answer, Pair, answer_for, is_tie, pairs_in
 from orchestrator.report.cells import CellView, items
-from orchestrator.report.metrics import View
+from orchestrator.report.metrics import LATENCY
+from orchestrator.report.scenarios import BY_LATENCY
 from orchestrator.report.text import one_line
-from orchestrator.report.units import Scale, time_scale
+from orchestrator.report.units import Scale, Unit, time_scale
 from orchestrator.report.verdicts import budget_left_s, needs_of
 
 _AXES = ("scenario", "batch", "precision", "threads", "instances", "options", "device", "host")
@@ -70,6 +72,8 @@ def build_view(matrix: Mapping[str, Any]) -> ReportView:
     comparisons = [c for c in items(matrix.get("comparisons")) if isinstance(c, Mapping)]
     by_pair = _by_pair(comparisons, budget_left_s(matrix))
     varying = [axis for axis in _AXES if axis in _ALWAYS_NAMED or len({_coordinate(raw, axis) for raw in raws}) > 1]
+    if "threads" not in varying and any(map(_in_instances, raws)):
+        varying.insert(varying.index("batch") + 1, "threads")
     by_model: dict[str, list[CellView]] = {}
     for cell in cells:
         by_model.setdefault(str(cell.raw.get("model")), []).append(cell)
@@ -109,17 +113,28 @@ def _coordinate(raw: Mapping[str, Any], axis: str) -> str:
 
 def _column(anchor: str, cells: Sequence[CellView], varying: list[str],
             by_pair: Mapping[frozenset[str], Mapping[str, Any]]) -> Column:
-    latencies = [v for c in cells if c.has_figures and (v := c.view_value(View.LATENCY)) is not None]
-    scale = time_scale(latencies)
+    timed = cells[0].figure.path if cells[0].figure.unit is Unit.MS else LATENCY
+    scale = time_scale([v for c in cells if c.has_figures and (v := c.value(timed)) is not None])
     pairs = pairs_in(cells, by_pair)
     return Column(
         anchor=anchor,
-        title=" · ".join(text for axis in varying if (text := axis_text(axis, cells[0].raw.get(axis)))),
+        title=" · ".join(text for axis in varying if (text := _on_axis(axis, cells[0].raw))),
         cells=tuple(cells),
         answer=answer_for(cells, pairs, scale),
         pairs=pairs,
         scale=scale,
     )
+
+
+def _in_instances(raw: Mapping[str, Any]) -> bool:
+    return raw.get("scenario") == Scenario.MULTI_INSTANCE.value or raw.get("instances") not in (None, 1)
+
+
+def _on_axis(axis: str, raw: Mapping[str, Any]) -> str:
+    """Instances are named with their threads, "2 × 1 threads", and elsewhere not at all: there is one."""
+    if axis == "threads" and _in_instances(raw):
+        return " × ".join(one_line(raw.get(name), 20) for name in ("instances", "threads")) + " threads"
+    return "" if axis == "instances" else axis_text(axis, raw.get(axis))
 
 
 def axis_text(axis: str, value: object) -> str:
@@ -133,6 +148,11 @@ def axis_text(axis: str, value: object) -> str:
     if axis == "batch":
         return f"batch {text}"
     return text.replace("_", " ") if axis == "scenario" else text
+
+
+def other_scenarios(view: ReportView) -> list[str]:
+    """Scenarios that are not about latency, in words."""
+    return sorted({axis_text("scenario", cell.raw.get("scenario")) for cell in view.cells if cell.figure is not BY_LATENCY})
 
 
 def _by_pair(comparisons: Sequence[Mapping[str, Any]], left_s: float | None) -> dict[frozenset[str], Mapping[str, Any]]:

@@ -149,7 +149,7 @@ class Trial(trial.Trial):
             raise Fallback(fallbacks[0])
         self._instances = [
             {"name": worker.name, "cpus": worker.cpus, "affinity": (worker.ready or {}).get("affinity"),
-             "thread_variables": result["environment"]["thread_variables"]} for worker, result in zip(workers, results)]
+             "thread_variables": results[number]["environment"]["thread_variables"]} for number, worker in enumerate(workers)]
 
     def _memory(self, cells: Sequence[Dict[str, Any]], reasons: Reasons) -> Dict[str, Any]:
         """Sums over the processes, in which pages that they share count once each, and the group's own peak."""

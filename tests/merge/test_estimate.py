@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.merge.estimate import Estimate, estimate
 from orchestrator.merge.state import gate_trials
+from orchestrator.model import Scenario
 from tests.merge.fabricate import SLOW_NS, make_cell, make_probes, make_record
 
 CELL = make_cell(batch=4)
@@ -136,3 +137,21 @@ def test_a_single_trial_has_an_estimate_and_no_interval_and_is_not_called_stable
 def test_trials_that_agree_are_stable_and_missing_ones_make_it_noisy() -> None:
     assert of(ok([2.0, 2.001, 2.002, 2.0, 2.001])).cell["stability"]["verdict"] == "stable"
     assert of(ok([2.0, 2.001, 2.002])).cell["stability"]["verdict"] == "noisy"
+
+
+def test_what_the_runner_says_is_compared_decides_over_stability_too() -> None:
+    """Latency is steady, throughput is not: a cell about throughput is unstable."""
+    cell = make_cell(scenario=Scenario.MULTI_INSTANCE, instances=2, threads=1)
+    records = [make_record(cell, index, 2.0) for index in range(5)]
+    for index, record in enumerate(records):
+        rate = 100.0 * (1 + index)
+        details = {"instance": {"1": {"p50_ms": rate}}}
+        record["measurement"] |= {"throughput_ips": rate, "headline_ms": 1e3 / rate, "details": details}
+    found = estimate({**cell.canonical(), "id": cell.id}, records, gate_trials(records), asked=5)
+    assert found.cell["metrics"]["throughput_ips"] == 300.0
+    assert found.cell["stability"]["verdict"] == "unstable"
+    assert found.cell["metrics"]["details"] == {"instance.1.p50_ms": 300.0}
+    low, high = found.cell["metrics"]["details_ci95"]["instance.1.p50_ms"]
+    assert 100 <= low < 300 < high <= 500
+    assert found.series is not None
+    assert min(found.series.medians_ms[found.cell["state"]].values()) == pytest.approx(2.0)

@@ -20,7 +20,8 @@ TWO = {"instances": 2, "threads": 1}
 
 
 def cell(trial: Any, **changes: Any) -> dict[str, Any]:
-    return dict(trial.cell(scenario="multi_instance", **{"min_duration_s": 0.2, "max_cell_s": 5, "max_iterations": 100_000, **changes}))
+    usual = {"min_duration_s": 0.2, "max_cell_s": 5, "max_iterations": 100_000}
+    return dict(trial.cell(scenario="multi_instance", **{**usual, **changes}))
 
 
 def test_all_instances_measure_in_one_window_on_cpus_of_their_own(trial: Any, samples_of: Callable[[Any], np.ndarray]) -> None:

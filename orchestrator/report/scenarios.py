@@ -1,0 +1,70 @@
+"""What each scenario is about: the figure its cells are compared by, and words for figures of its own.
+
+A scenario that brings figures adds a line to `FIGURES` (unless it is about latency) and its details' titles to `DETAILS`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.report.metrics import LATENCY
+from orchestrator.report.text import one_line
+from orchestrator.report.units import Unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """The one figure that stands in the grid first; `path` is below `metrics`."""
+
+    path: str
+    unit: Unit
+    name: str
+    axis: str = ""  # what a plot writes beside its axis, where that is no unit of time
+    more_is_better: bool = False
+
+
+BY_LATENCY = Figure(path=LATENCY, unit=Unit.MS, name="Latency (p50)")
+BY_THROUGHPUT = Figure(
+    path="throughput_ips", unit=Unit.PER_SECOND, name="Throughput", axis="inferences/s", more_is_better=True
+)
+FIGURES: Mapping[str, Figure] = {"multi_instance": BY_THROUGHPUT, "ensemble": BY_THROUGHPUT}
+
+_SUFFIXES: Mapping[str, Unit] = {"_ms": Unit.MS, "_ips": Unit.PER_SECOND, "_mb": Unit.MB, "_s": Unit.SECONDS, "_j": Unit.JOULE}
+DETAILS: Mapping[str, tuple[str, Unit]] = {
+    # dotted path below `metrics.details`, * for one part that is shown in the title's place {} → title, unit
+    "window_ms": ("Window in which all measured", Unit.MS),
+    "fastest_p50_ms": ("Latency p50, fastest instance", Unit.MS),
+    "slowest_p50_ms": ("Latency p50, slowest instance", Unit.MS),
+    "instance.*.p50_ms": ("Instance {}: latency p50", Unit.MS),
+    "instance.*.throughput_ips": ("Instance {}: throughput", Unit.PER_SECOND),
+}
+# Of several processes: what a column that says one thing for a single process says of their sum.
+SUMMED: Mapping[str, str] = {
+    "memory_peak_mb": "Memory, sum of the processes' peaks (what they share counts in each)",
+    "memory_delta_mb": "Memory, beyond loading, sum of the processes",
+    "threads_seen": "Threads seen, sum of the processes",
+}
+
+
+def figure_of(scenario: object) -> Figure:
+    """Latency, where nothing else is said."""
+    return FIGURES.get(str(scenario), BY_LATENCY)
+
+
+def detail_words(path: str) -> tuple[str, Unit]:
+    """Title and unit of a detail; of one that no table knows, its own words and what its ending says."""
+    for pattern, (title, unit) in DETAILS.items():
+        match = re.fullmatch(re.escape(pattern).replace(r"\*", "(.+?)"), path)
+        if match:
+            return title.format(*(one_line(part, 60) for part in match.groups())), unit
+    for suffix, unit in _SUFFIXES.items():
+        if path.endswith(suffix):
+            return _plain(path[: -len(suffix)]), unit
+    return _plain(path), Unit.PLAIN
+
+
+def _plain(path: str) -> str:
+    words = one_line(path, 80).replace(".", " ").replace("_", " ")
+    return words[:1].upper() + words[1:]
