@@ -4,7 +4,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Tuple
 
 from adapters.base import Fallback, Unsupported
 from events import shorten
@@ -27,14 +27,6 @@ class Broken(Exception):
     def __init__(self, phase: str, error: BaseException) -> None:
         super().__init__(phase)
         self.failure = failure(phase, error)
-
-    @classmethod
-    def reported(cls, found: Mapping[str, Any]) -> "Broken":
-        """As another process of the trial put it; that one has logged it."""
-        made = cls.__new__(cls)
-        Exception.__init__(made, str(found["phase"]))
-        made.failure = dict(found)
-        return made
 
 
 def kind_of(error: BaseException) -> str:

@@ -199,9 +199,10 @@ def metric_title(cell: CellView, metric: Metric) -> str:
 
 
 def detail_items(cell: CellView) -> list[tuple[str, Shown]]:
-    """(title, figure) of all that the scenario measured beside the metrics."""
-    found = []
-    for name in sorted(part(part(cell.raw, "metrics"), "details")):
+    """(title, figure) of all that the scenario measured beside the metrics, or should have."""
+    found, lacking = [], f"metrics.{_DETAILS}"
+    names = {key[len(lacking):] for key in part(cell.raw, "null_reasons") if key.startswith(lacking)}
+    for name in sorted(names | set(part(part(cell.raw, "metrics"), "details"))):
         title, unit = detail_words(name)
         found.append((title, cell.shown(_DETAILS + name, unit)))
     return found

@@ -39,6 +39,14 @@ DETAILS: Mapping[str, tuple[str, Unit]] = {
     "slowest_p50_ms": ("Latency p50, slowest instance", Unit.MS),
     "instance.*.p50_ms": ("Instance {}: latency p50", Unit.MS),
     "instance.*.throughput_ips": ("Instance {}: throughput", Unit.PER_SECOND),
+    "harness_ms": ("Of the harness itself, left out", Unit.MS),
+    "steady.ms": ("From nothing to a steady state", Unit.MS),
+    "steady.inferences": ("Inferences until it was steady", Unit.COUNT),
+    "steady.latency_ms": ("Latency once steady", Unit.MS),
+    "steady.looked_at": ("Inferences looked at", Unit.COUNT),
+    "major_page_faults": ("Page faults that waited for the disk", Unit.COUNT),
+    "cache.mb": ("The backend's cache", Unit.MB),
+    "cache.files": ("Files in it", Unit.COUNT),
 }
 # Of several processes: what a column that says one thing for a single process says of their sum.
 SUMMED: Mapping[str, str] = {

@@ -6,16 +6,16 @@ import time
 from typing import Any, Dict
 
 import trial
-from cell import Bench
+from job import CellJob
 from meters import PeakMeter
 
 
 class Trial(trial.Trial):
     """Adds `first` to the result: figures at the moment of the first answer, and the highest memory until the loop."""
 
-    def _cell(self, bench: Bench, cell: Any) -> Dict[str, Any]:
+    def _cell(self, cell: CellJob) -> Dict[str, Any]:
         loading_mb = PeakMeter.peak_mb()  # before the cell resets it
-        measured = super()._cell(bench, cell)
+        measured = super()._cell(cell)
         self.result.setdefault("first", {})["loading_peak_mb"] = loading_mb
         return measured
 

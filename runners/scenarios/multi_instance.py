@@ -17,7 +17,7 @@ import pooled
 import trial
 from adapters.base import Fallback
 from cell import blank, not_run
-from failures import Broken
+from children import Relayed
 from gate import GO, LEAD_NS
 from job import MAX_SAMPLES, CellJob
 from measure import pack
@@ -106,7 +106,7 @@ class Trial(trial.Trial):
 
     def _in_trouble(self, cell: CellJob, trouble: Trouble) -> Dict[str, Any]:
         if trouble.failure is not None:
-            raise Broken.reported({**trouble.failure, "message": trouble.sentence})
+            raise Relayed({**trouble.failure, "message": trouble.sentence})
         return not_run(cell, trouble.status, trouble.sentence, trouble.phase)
 
     def _together(self, cell: CellJob, results: List[Dict[str, Any]], workers: Sequence[Worker]) -> Dict[str, Any]:
