@@ -105,7 +105,9 @@ class RunDir:
         )
         unsupported = [_unsupported_json(left.cell, left.reason, plan) for left in plan.unsupported]
         matrix["cells"] += unsupported
-        write_atomically(self.folder / "matrix.json", json.dumps(matrix, allow_nan=False).encode())
+        text = json.dumps(matrix, allow_nan=False)
+        write_atomically(self.folder / "matrix.json", text.encode())
+        matrix = dict(json.loads(text))  # reports are made of what was written, and of nothing else
         write_reports(matrix, self.folder)
         return matrix
 

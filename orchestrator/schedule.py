@@ -15,6 +15,7 @@ from orchestrator.bench import Bench, Ready
 from orchestrator.classify import Verdict, classify
 from orchestrator.merge.state import gate_trial
 from orchestrator.model import Cell, Limits, Outcome, RunRequest, Status, TrialSpec
+from orchestrator.progressline import Pace, trial_line
 from orchestrator.protocol import BadResultError, read_result, trial_job
 from orchestrator.records import SCHEMA, CellProgress
 
@@ -51,6 +52,7 @@ class Schedule:
     progress: dict[tuple[str, str], CellProgress] = field(default_factory=dict)
     peers: list[dict[str, Any]] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+    pace: Pace = field(default_factory=Pace)
     hopeless: set[str] = field(default_factory=set)  # specs that have neither environment, model nor conversion
 
     def pending(self, slot: Slot) -> tuple[Cell, ...]:
@@ -77,12 +79,15 @@ class Schedule:
     def run(self, rounds: Sequence[Sequence[Slot]]) -> Tally:
         """Every slot of every round; a trial in another machine state is repeated at the end of its round, bounded."""
         begin = time.monotonic()
-        for slots in rounds:
+        for number, slots in enumerate(rounds):
+            # counted anew, for what failed for good is not tried in later rounds
+            self.pace.due = self.pace.done + sum(1 for later in rounds[number:] for slot in later if self.pending(slot))
             todo = list(slots)
             for _ in range(self.bench.profile.max_retries + 1):
                 again = [slot for slot in todo if not self._stopped() and not self._attempt(slot)]
                 todo = [slot for slot in again if not slot.anchor and self.pending(slot)]
                 self.tally.repeated += len(todo)
+                self.pace.due += len(todo)
             if self._stopped():
                 break
         self.tally.wall_s += time.monotonic() - begin
@@ -120,6 +125,7 @@ class Schedule:
         self.bench.say(f"{cells[0].label} × {cells[0].model}: {why.status.value} — {why.reason}")
 
     def _measure(self, slot: Slot, cells: tuple[Cell, ...], ready: Ready, trial: str, out: Path) -> bool:
+        begin = time.monotonic()
         bench, artifact = self.bench, ready.artifact
         limits = bench.limits(cells[0].cores)
         job = trial_job(
@@ -153,7 +159,11 @@ class Schedule:
                 invalid_reason=None if valid else gate.reason,
             )
         self._count(result)
-        bench.say(_line(slot, cells, verdicts, by_id, None if gate.valid else gate.reason))
+        where = f"anchor at {slot.anchor}" if slot.anchor else f"round {slot.round + 1}"
+        line = trial_line(where, cells, verdicts, by_id, None if gate.valid else gate.reason)
+        self.pace.done += 1
+        self.pace.spent_s += time.monotonic() - begin
+        bench.say(f"[{self.pace.text()}] {line}")
         return gate.valid and not any(verdict.status.is_infrastructure for verdict in verdicts.values())
 
     def _count(self, result: dict[str, Any] | None) -> None:
@@ -238,24 +248,3 @@ def _bare(bench: Bench, cell: Cell) -> dict[str, Any]:
 
 def _convert(artifact: Artifact | None) -> dict[str, Any] | None:
     return None if artifact is None else {"ms": artifact.convert_ms, "cached": artifact.cached, "key": artifact.key}
-
-
-def _line(
-    slot: Slot, cells: Sequence[Cell], verdicts: dict[str, Verdict], measured: dict[str, dict[str, Any]], gate: str | None
-) -> str:
-    """One line of progress: what ran and what came of it."""
-    parts: list[str] = []
-    told: set[str | None] = set()
-    for cell in cells:
-        verdict, got = verdicts[cell.id], measured.get(cell.id) or {}
-        layout = (f"{cell.instances}×{cell.threads}",) if cell.instances > 1 else ()
-        what = " ".join((cell.scenario.value, f"b{cell.batch}", *layout, *map(str, cell.options.values())))
-        if verdict.status is Status.OK and got.get("iterations"):
-            each = got.get("headline_ms") or (got.get("measure_ms") or 0.0) / got["iterations"]
-            parts.append(f"{what} {each:.3g} ms")
-        else:
-            parts.append(f"{what} {verdict.status.value} ({verdict.reason})" if verdict.reason not in told else f"{what} too")
-            told.add(verdict.reason)
-    where = f"anchor at {slot.anchor}" if slot.anchor else f"round {slot.round + 1}"
-    note = f" — not counted: {gate}" if gate else ""
-    return f"{where}: {cells[0].label} × {cells[0].model}: {', '.join(parts)}{note}"

@@ -136,7 +136,10 @@ def name_of_file(path: str) -> str:
 def _model(document: Document, path: DocPath, raw: str | Mapping[str, Any], builtin: Collection[str]) -> ModelEntry:
     if isinstance(raw, str):
         return find_model(document, path, raw, builtin)
-    name, file = raw["name"], raw.get("path")
+    file = raw.get("path")
+    if file is None and "name" not in raw:
+        raise document.error(path, "a model needs a `name` (built in) or a `path`", hint="- {path: model.onnx}")
+    name = raw["name"] if file is None else raw.get("name", name_of_file(file))
     if file is None and name not in builtin:
         raise document.error(
             (*path, "name"), f"`{name}` is not a built-in model{did_you_mean(name, builtin)}",

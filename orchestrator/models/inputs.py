@@ -23,6 +23,7 @@ from orchestrator.models.valueflow import find_rules
 
 Array = npt.NDArray[Any]
 _DEFAULT_INTEGERS = 10
+_MOST_VALUES = 2**28  # per sample: 1 GiB of float32, and there are 16 samples
 _MAX_GIVEN_BYTES = 8 * 1024**3
 
 
@@ -84,6 +85,11 @@ def _stream(seed: int, name: str, sample: int) -> np.random.Generator:
 def _draw(spec: TensorSpec, shape: tuple[int, ...], rule: Rule | None, random: np.random.Generator, sample: int,
           spread: Spread) -> Array:
     dtype = numpy_type(spec.dtype)
+    if np.prod(shape, dtype=float) > _MOST_VALUES:
+        raise ModelError(
+            f"input {spec.name!r} would hold {np.prod(shape, dtype=float):.3g} values per sample ({'×'.join(map(str, shape))})",
+            hint="Give smaller dimensions with --shape.",
+        )
     if rule and rule.kind is RuleKind.FILL:
         return np.full(shape, rule.low).astype(dtype)
     if rule and rule.kind is RuleKind.ALTERNATE:
