@@ -113,6 +113,15 @@ def typed_setting(setting: SettingSpec, value: Any, text: str | None) -> Scalar:
     return result
 
 
+def settings_json(spec: BackendSpec) -> dict[str, Any]:
+    """Every setting as it is declared; `recommended` is null where the vendor recommends nothing."""
+    return {
+        name: {"type": setting.type, "default": setting.default, "choices": list(setting.choices), "doc": setting.doc,
+               "recommended": setting.recommended, "source": setting.source or None}
+        for name, setting in spec.settings.items()
+    }
+
+
 def _setting(document: Document, name: str, raw: Mapping[str, Any]) -> SettingSpec:
     bare = SettingSpec(name=name, type=raw["type"], default=None, doc=raw.get("doc", ""))
     base: DocPath = ("settings", name)
@@ -120,14 +129,19 @@ def _setting(document: Document, name: str, raw: Mapping[str, Any]) -> SettingSp
         _typed(document, bare, choice, (*base, "choices", i)) for i, choice in enumerate(raw.get("choices", ()))
     )
     full = replace(bare, choices=choices)
-    return replace(full, default=_typed(document, full, raw["default"], (*base, "default")))
+    if ("recommended" in raw) != ("source" in raw):
+        raise document.error(base, f"setting `{name}` must have both `recommended` and `source`, or neither")
+    return replace(
+        full, default=_typed(document, full, raw["default"], (*base, "default")), source=raw.get("source", ""),
+        recommended=_typed(document, full, raw["recommended"], (*base, "recommended")) if "recommended" in raw else None,
+    )
 
 
 def _typed(document: Document, setting: SettingSpec, value: Any, path: DocPath) -> Scalar:
     try:
         return typed_setting(setting, value, document.text(path))
     except ValueError as error:
-        part = "a choice" if path[-2] == "choices" else "the default"
+        part = "a choice" if path[-2] == "choices" else "the recommended value" if path[-1] == "recommended" else "the default"
         raise document.error(path, f"{part} of setting `{setting.name}` {error}") from None
 
 

@@ -30,6 +30,8 @@ class SettingSpec:
     default: Scalar
     choices: tuple[Scalar, ...] = ()
     doc: str = ""
+    recommended: Scalar = None  # by the vendor; None: it recommends nothing
+    source: str = ""  # where the vendor says so
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import __version__
+from orchestrator.backends import settings_json
 from orchestrator.bench import Bench
 from orchestrator.errors import ResultError
 from orchestrator.hostfacts import HostFacts
@@ -105,6 +106,7 @@ class RunDir:
         )
         unsupported = [_unsupported_json(left.cell, left.reason, plan) for left in plan.unsupported]
         matrix["cells"] += unsupported
+        matrix["settings"] = {name: settings_json(bench.backends[name]) for name in sorted({c.backend for c in plan.cells})}
         text = json.dumps(matrix, allow_nan=False)
         write_atomically(self.folder / "matrix.json", text.encode())
         matrix = dict(json.loads(text))  # reports are made of what was written, and of nothing else
@@ -150,6 +152,7 @@ def merge_again(folder: Path) -> dict[str, Any]:
         hosts=[host], images=old.get("images", ()), models=old.get("models", ()), excluded=wanted["excluded"],
         rule=_rule(wanted),
     )
+    matrix["settings"] = old.get("settings", {})
     known = {cell["id"] for cell in matrix["cells"]}
     matrix["cells"] += [cell for cell in old.get("cells", ()) if cell["id"] not in known and cell["status"] == "unsupported"]
     return matrix

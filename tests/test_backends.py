@@ -162,3 +162,14 @@ def test_the_nearest_backend_is_named(tmp_path: Path) -> None:
     write_backend(tmp_path / "beta")
     with pytest.raises(ConfigError, match=r"^here: unknown backend `bata`; did you mean `beta`\?$"):
         load_registry(tmp_path).find("bata", where="here")
+
+
+def test_a_recommendation_has_a_value_of_the_setting_s_type_and_a_source(tmp_path: Path) -> None:
+    level_text = "{type: string, default: all, choices: [basic, all], recommended: basic, source: the manual}"
+    text = f"{BETA}settings:\n  level: {level_text}\n"
+    level = load_backend(write_backend(tmp_path / "beta", text)).settings["level"]
+    assert (level.recommended, level.source) == ("basic", "the manual")
+    without = text.replace(", source: the manual", "")
+    assert "must have both `recommended` and `source`" in complaint(tmp_path / "c" / "beta", without)
+    assert "the recommended value of setting `level` must be one of" in complaint(
+        tmp_path / "d" / "beta", text.replace("recommended: basic", "recommended: fast"))

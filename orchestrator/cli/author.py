@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from orchestrator.backends import settings_json
 from orchestrator.cli.common import Commands, add, add_backends, registry_of
+from orchestrator.config.ablation import spelt
 from orchestrator.config.starter import STARTER
 from orchestrator.errors import ConfigError
 from orchestrator.images.locks import locked_pythons, read_lock
@@ -49,7 +51,9 @@ def _backends(options: argparse.Namespace) -> int:
         print(f"{spec.name}  {spec.title} {facts['version'] or ''}  ({spec.licence}; Python {pythons})")
         for name, setting in spec.settings.items():
             choices = f" of {', '.join(map(str, setting.choices))}" if setting.choices else ""
-            print(f"    {name}: {setting.type}{choices}, default {setting.default} — {setting.doc}")
+            print(f"    {name}: {setting.type}{choices}, default {spelt(setting.default)} — {setting.doc}")
+            if setting.source:
+                print(f"        recommended: {spelt(setting.recommended)} ({setting.source})")
     return 0
 
 
@@ -60,10 +64,7 @@ def _backend_json(spec: BackendSpec) -> dict[str, Any]:
         "name": spec.name, "title": spec.title, "version": version, "licence": spec.licence, "homepage": spec.homepage,
         "formats": list(spec.formats), "precisions": list(spec.precisions), "devices": list(spec.devices),
         "pythons": list(locked_pythons(spec.env)),
-        "settings": {
-            name: {"type": setting.type, "default": setting.default, "choices": list(setting.choices), "doc": setting.doc}
-            for name, setting in spec.settings.items()
-        },
+        "settings": settings_json(spec),
     }
 
 

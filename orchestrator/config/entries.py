@@ -34,24 +34,7 @@ class BackendRow:
 
     entry: BackendEntry
     given: frozenset[str] = frozenset()
-
-
-def read_backends(document: Document, registry: Registry) -> tuple[BackendRow, ...]:
-    """The `backends` list. Raises ConfigError for unknown backends and settings, and for labels used twice."""
-    rows: list[BackendRow] = []
-    places: dict[str, DocPath] = {}
-    for index, raw in enumerate(document.value["backends"]):
-        path: DocPath = ("backends", index)
-        row = read_row(document, path, {"backend": raw} if isinstance(raw, str) else raw, registry)
-        label = row.entry.label
-        if label in places:
-            raise document.error(
-                path, f"label `{label}` is used twice, first at {document.where(places[label])}",
-                hint="A backend may be listed several times, each under a `label` of its own.",
-            )
-        places[label] = path
-        rows.append(row)
-    return tuple(rows)
+    swept: frozenset[str] = frozenset()  # of these, what its label says already (an ablation)
 
 
 def read_row(document: Document, path: DocPath, raw: Mapping[str, Any], registry: Registry) -> BackendRow:
@@ -73,17 +56,21 @@ def read_settings(document: Document, path: DocPath, raw: Mapping[str, Any], spe
     result: dict[str, Scalar] = {}
     for name, value in raw.items():
         at = (*path, name)
-        if name not in spec.settings:
-            known = listed(spec.settings) or "none"
-            raise document.error(
-                at, f"backend `{spec.name}` has no setting `{name}`{did_you_mean(name, spec.settings)}",
-                hint=f"Its settings: {known}.",
-            )
+        check_setting(document, at, name, spec)
         try:
             result[name] = typed_setting(spec.settings[name], value, document.text(at))
         except ValueError as error:
             raise document.error(at, f"setting `{name}` {error}") from None
     return result
+
+
+def check_setting(document: Document, path: DocPath, name: str, spec: BackendSpec) -> None:
+    """Raise ConfigError where the backend declares no setting of that name."""
+    if name not in spec.settings:
+        raise document.error(
+            path, f"backend `{spec.name}` has no setting `{name}`{did_you_mean(name, spec.settings)}",
+            hint=f"Its settings: {listed(spec.settings) or 'none'}.",
+        )
 
 
 def read_version(document: Document, path: DocPath, text: str | None) -> str | None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.backends import Registry
+from orchestrator.config.ablation import read_backends
 from orchestrator.config.check import checked
 from orchestrator.config.durations import parse_duration
-from orchestrator.config.entries import BackendRow, ModelEntry, read_backends, read_models
+from orchestrator.config.entries import BackendRow, ModelEntry, read_models
 from orchestrator.config.machine import Machine
 from orchestrator.config.nearest import did_you_mean, listed
 from orchestrator.config.overrides import with_sets

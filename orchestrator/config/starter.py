@@ -37,6 +37,7 @@ backends:
   - onnxruntime
   - openvino
   # - {label: ort-basic, backend: onnxruntime, settings: {graph_optimization_level: basic}}
+  # A row may sweep its own settings: {backend: openvino, ablate: all}, or ablate: {num_streams: [1, 2]}.
   # - {label: ort-before, backend: onnxruntime, version: 1.30.0}
 
 devices: [cpu]

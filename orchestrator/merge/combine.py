@@ -32,7 +32,9 @@ def merge_matrices(matrices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     out: dict[str, Any] = {
         "schema": SCHEMA, "run": {**matrices[0]["run"], "merged": [dict(matrix["run"]) for matrix in matrices]},
         "hosts": _hosts(matrices), "images": _distinct(matrices, "images"), "models": _distinct(matrices, "models"),
-        "excluded": _distinct(matrices, "excluded"), "cells": [], "comparisons": [], "warnings": [],
+        "excluded": _distinct(matrices, "excluded"),
+        "settings": {name: found for matrix in matrices for name, found in matrix.get("settings", {}).items()},
+        "cells": [], "comparisons": [], "warnings": [],
     }
     for run, matrix in zip(runs, matrices, strict=True):
         names = {cell["id"]: f"{cell['id']}@{run}" if seen[cell["id"]] > 1 else cell["id"] for cell in matrix["cells"]}

@@ -98,7 +98,7 @@ def _table(specs: Iterable[TrialSpec], config: MatrixConfig) -> list[str]:
 def _backend(cell: Cell, config: MatrixConfig) -> str:
     """The label, with what sets it apart: backend, version, settings that were written down or included."""
     row = config.row(cell.label)
-    changed = [k for k in cell.settings if k in row.given or cell.settings[k] != row.entry.settings[k]]
+    changed = [k for k in cell.settings if k in row.given - row.swept or cell.settings[k] != row.entry.settings[k]]
     notes = [cell.backend] if cell.label != cell.backend else []
     notes += [cell.backend_version] if cell.backend_version else []
     notes += [f"{name}={_spelt(cell.settings[name])}" for name in changed]

@@ -47,7 +47,8 @@ def headline(view: ReportView) -> tuple[tuple[str, str], ...]:
 def condition_tables(view: ReportView) -> tuple[Table, ...]:
     """Run, hosts, machine states, images and models."""
     matrix = view.matrix
-    return (_run(matrix), _hosts(matrix), _states(matrix), _images(matrix), _models(matrix), _backends(view.cells))
+    return (_run(matrix), _hosts(matrix), _states(matrix), _images(matrix), _models(matrix), _backends(view.cells),
+            *_settings(matrix))
 
 
 def excluded_table(view: ReportView) -> Table:
@@ -136,6 +137,23 @@ def _backends(cells: Sequence[CellView]) -> Table:
     rows = tuple((label, backend, ", ".join(versions[label]) or "–", settings, str(count))
                  for (label, backend, settings), count in entries.items())
     return Table(title="Backends", columns=("Label", "Backend", "Version", "Settings", "Cells"), rows=rows)
+
+
+def _settings(matrix: Mapping[str, Any]) -> tuple[Table, ...]:
+    """Defaults and what vendors recommend; no table in a matrix from before they were written down."""
+    declared = part(matrix, "settings")
+    rows = [
+        (one_line(backend, 60), one_line(name, 60), _spelt(setting.get("default")),
+         _spelt(setting["recommended"]) if setting.get("source") else "–", one_line(setting.get("source"), 240) or "–")
+        for backend, settings in declared.items() if isinstance(settings, Mapping)
+        for name, setting in settings.items() if isinstance(setting, Mapping)
+    ]
+    columns = ("Backend", "Setting", "Default here", "Recommended by its vendor", "Where")
+    return (Table(title="Settings", columns=columns, rows=tuple(rows)),) if rows else ()
+
+
+def _spelt(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else "the backend's own" if value is None else compact(value, 60)
 
 
 def settings_text(cell: CellView) -> str:

@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from orchestrator.model import Status
+from orchestrator.report.ablation import ablations
 from orchestrator.report.cells import CellView, detail_items, fidelity_items, items, metric_title, metric_value, part
 from orchestrator.report.conditions import (
     condition_tables,
@@ -61,6 +62,7 @@ def render_html(matrix: Mapping[str, Any]) -> str:
         fidelity=fidelity_items,
         neighbours=neighbours, said=said, counted=counted,
         evidence=_evidence, trials=_trials, measured_as=_measured_as, settings=settings_text,
+        ablations=lambda model: ablations(model, matrix),
         log=_Logs(view), version=one_line(part(matrix, "run").get("infermatrix_version"), 40),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.model import Status
+from orchestrator.report.ablation import Ablation, ablations
 from orchestrator.report.cells import CellView, part
 from orchestrator.report.conditions import Table, condition_tables, excluded_table, headline, warnings_of
 from orchestrator.report.metrics import View
@@ -34,6 +35,8 @@ def render_markdown(matrix: Mapping[str, Any]) -> str:
     lines += ["## The matrix", "", first_figures(view), ""]
     for model in view.models:
         lines += [f"### {escape(model.name)}", "", *_grid(model), ""]
+        for ablation in ablations(model, matrix):
+            lines += _ablation(ablation)
     lines += _comparisons(view.models)
     lines += ["## Legend", "", "- **★** decided to be the fastest of its column",
               "- **= name** tied with it: no more than the minimum effect apart",
@@ -116,6 +119,14 @@ def _cell(cell: CellView, column: Column) -> str:
     if not cell.is_ok:
         parts.append(f"{cell.status.sign} **{escape(cell.status.title)}**: {escape(one_line(cell.reason, 160))}")
     return "<br>".join(parts)
+
+
+def _ablation(found: Ablation) -> list[str]:
+    rows = [[escape(change.title), *(" ".join(filter(None, (e.text, e.verdict and f"**{e.verdict}**", escape(e.why))))
+                                     for e in change.effects)] for change in found.changes]
+    said = f"Time with the setting ÷ time of {escape(found.base)}, with its corrected interval; below 1 is faster."
+    return [f"**What each setting changes: {escape(found.base)}**", "", said, "",
+            *_lines(["Setting", *map(escape, found.columns)], rows), ""]
 
 
 def _table(table: Table) -> list[str]:

@@ -12,7 +12,9 @@ from .base import Adapter as BaseAdapter
 from .base import CacheUse, ConvertParams, Evidence, Feeds, Params, Unsupported
 
 ARTIFACT_FORMATS = {".param": "ncnn"}
-SETTINGS = ("use_packing_layout", "use_winograd_convolution", "use_sgemm_convolution")
+SWITCHES = ("use_packing_layout", "use_winograd_convolution", "use_winograd23_convolution", "use_winograd43_convolution",
+            "use_winograd63_convolution", "use_sgemm_convolution", "lightmode")
+SETTINGS = (*SWITCHES, "openmp_blocktime")
 # Everything that computes or stores in fewer than 32 bits; several are on by default.
 NARROW = ("fp16", "bf16", "int8")
 NO_CACHE = "ncnn keeps nothing between processes: it reads the converted graph and packs the weights anew each time"
@@ -137,7 +139,7 @@ class Adapter(BaseAdapter):
                 setattr(option, name, False)
         for name in SETTINGS:
             if params.settings.get(name) is not None:
-                setattr(option, name, bool(params.settings[name]))
+                setattr(option, name, bool(params.settings[name]) if name in SWITCHES else int(params.settings[name]))
         # One OpenMP pool per process: without this its size is that of the machine until the first layer.
         os.environ.setdefault("OMP_NUM_THREADS", str(params.threads))
 

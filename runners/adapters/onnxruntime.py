@@ -20,6 +20,9 @@ LEVELS = {
 # Records which provider each node was given to; get_providers() only says which were registered.
 RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
 OPTIMISED = "optimised.onnx"
+SPINNING = ("session.intra_op.allow_spinning", "session.inter_op.allow_spinning")
+DYNAMIC_BLOCK_BASE = "session.dynamic_block_base"
+DENORMALS = "session.set_denormal_as_zero"
 
 
 class Adapter(BaseAdapter):
@@ -61,8 +64,7 @@ class Adapter(BaseAdapter):
             fallback = f"every node went to {', '.join(executed_on)} and none to {self._wanted}"
         return Evidence(
             device="cpu" if executed_on == [PROVIDERS["cpu"]] else "cuda", executed_on=executed_on, fallback=fallback,
-            detail={"registered": registered, "nodes": nodes, "intra_op_threads": self._options.intra_op_num_threads,
-                    "inter_op_threads": self._options.inter_op_num_threads},
+            detail={"registered": registered, "nodes": nodes, **_applied(self._session.get_session_options())},
             cache=self._cache,
         )
 
@@ -106,19 +108,42 @@ def _options(params: Params) -> Any:
         raise Unsupported(f"graph_optimization_level is one of {', '.join(LEVELS)}, not {level!r}")
     options.graph_optimization_level = LEVELS[level]
     options.enable_cpu_mem_arena = bool(settings.get("enable_cpu_mem_arena", True))
+    options.enable_mem_pattern = bool(settings.get("enable_mem_pattern", True))
     options.log_severity_level = 3
+    across = int(settings.get("inter_op_threads") or 0)
     if settings.get("execution_mode", "sequential") == "parallel":
+        across = across or params.threads
+        if not 2 <= across <= params.threads:  # with one, the session silently runs in sequence
+            raise Unsupported(f"execution_mode parallel needs two inter_op_threads or more of {params.threads}, not {across}")
         # The threads are those of the pool that runs branches side by side; both pools full would be threads².
         options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
-        options.inter_op_num_threads, options.intra_op_num_threads = params.threads, 1
+        options.inter_op_num_threads, options.intra_op_num_threads = across, max(1, params.threads // across)
+    elif across:
+        raise Unsupported("inter_op_threads has an effect in execution_mode parallel only")
     else:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.inter_op_num_threads, options.intra_op_num_threads = 1, params.threads
-    spinning = "1" if settings.get("allow_spinning", True) else "0"
-    options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
-    options.add_session_config_entry("session.inter_op.allow_spinning", spinning)
+    for entry in SPINNING:
+        options.add_session_config_entry(entry, "1" if settings.get("allow_spinning", True) else "0")
+    options.add_session_config_entry(DYNAMIC_BLOCK_BASE, str(int(settings.get("dynamic_block_base") or 0)))
+    options.add_session_config_entry(DENORMALS, "1" if settings.get("denormals_are_zero", False) else "0")
     options.add_session_config_entry(RECORD_ASSIGNMENT, "1")
     return options
+
+
+def _applied(options: Any) -> Dict[str, Any]:
+    """What the session itself says it was made with, in the words of the settings."""
+    entry = options.get_session_config_entry
+    levels = {level: name for name, level in LEVELS.items()}
+    parallel = options.execution_mode == onnxruntime.ExecutionMode.ORT_PARALLEL
+    return {
+        "intra_op_threads": options.intra_op_num_threads, "inter_op_threads": options.inter_op_num_threads,
+        "graph_optimization_level": levels.get(options.graph_optimization_level, "another"),
+        "execution_mode": "parallel" if parallel else "sequential",
+        "allow_spinning": all(entry(name) == "1" for name in SPINNING),
+        "enable_cpu_mem_arena": options.enable_cpu_mem_arena, "enable_mem_pattern": options.enable_mem_pattern,
+        "dynamic_block_base": int(entry(DYNAMIC_BLOCK_BASE)), "denormals_are_zero": entry(DENORMALS) == "1",
+    }
 
 
 def _explained(error: Exception) -> Exception:

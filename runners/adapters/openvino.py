@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 import openvino
@@ -37,15 +37,42 @@ class Adapter(BaseAdapter):
     def compile(self, example: Feeds) -> bool:
         """`compile_model`, with the input types that the model declares."""
         del example
+        params = self._params
+        self._by_rows: Dict[int, Any] = {}
+        static = bool(params.settings.get("static_shapes", False))
         try:
-            self._compiled = self._core.compile_model(self._model, self._device, self._config())
+            if static:
+                for rows in params.batches if params.batchable else (None,):
+                    self._fix_shapes(rows)
+                    self._compile()
+                    self._by_rows[rows or 0] = self._infer
+            else:
+                self._compile()
         except Exception as error:
             raise _explained(error) from error
-        self._request = self._compiled.create_infer_request()
-        self._infer = self._request.infer
+        self._first = params.input_order[0] if params.input_order else ""
+        if static and params.batchable:
+            self._infer = self._infer_by_rows
         outputs = list(self._compiled.outputs)
-        self._indices = [outputs.index(self._compiled.output(name)) for name in self._params.output_order]
+        self._indices = [outputs.index(self._compiled.output(name)) for name in params.output_order]
         return True
+
+    def _compile(self) -> None:
+        self._compiled = self._core.compile_model(self._model, self._device, self._config())
+        self._infer = self._compiled.create_infer_request().infer
+
+    def _fix_shapes(self, rows: Optional[int]) -> None:
+        """Every dimension as the samples have it, so that nothing is left to be found out while it runs."""
+        if isinstance(self._model, str):
+            self._model = self._core.read_model(self._model)
+        names = {name: tensor for tensor in self._model.inputs for name in tensor.get_names()}
+        samples = self._params.samples
+        self._model.reshape({names[name]: [*([] if rows is None else [rows]), *samples[name].shape[1:]]
+                             for name in self._params.input_order})
+
+    def _infer_by_rows(self, inputs: Feeds, **how: Any) -> Any:
+        """The request that was made for so many rows."""
+        return self._by_rows[len(inputs[self._first])](inputs, **how)
 
     def predict(self, inputs: Feeds) -> List[np.ndarray]:
         """Inputs are shared with the request; outputs are copied, so that the caller owns them as with every backend."""
@@ -66,7 +93,10 @@ class Adapter(BaseAdapter):
             device=executed[0].lower() if executed else "unknown", executed_on=executed, fallback=fallback,
             detail={"inference_precision": precision, "threads": int(ask("INFERENCE_NUM_THREADS")),
                     "streams": int(ask("NUM_STREAMS")), "pinning": bool(ask("ENABLE_CPU_PINNING")),
-                    "performance_hint": str(ask("PERFORMANCE_HINT"))},
+                    "performance_hint": str(ask("PERFORMANCE_HINT")),
+                    "hyper_threading": bool(ask("ENABLE_HYPER_THREADING")),
+                    "cpu_denormals_optimization": bool(ask("CPU_DENORMALS_OPTIMIZATION")),
+                    "dynamic_inputs": any(tensor.partial_shape.is_dynamic for tensor in self._compiled.inputs)},
             cache=CacheUse(kind="compiled model", hit=bool(ask("LOADED_FROM_CACHE"))) if self._params.keep_cache else None,
         )
 
@@ -87,6 +117,10 @@ class Adapter(BaseAdapter):
             config["NUM_STREAMS"] = int(settings["num_streams"])
         if settings.get("enable_cpu_pinning") is not None:
             config["ENABLE_CPU_PINNING"] = bool(settings["enable_cpu_pinning"])
+        if settings.get("enable_hyper_threading") is not None:
+            config["ENABLE_HYPER_THREADING"] = bool(settings["enable_hyper_threading"])
+        if settings.get("cpu_denormals_optimization"):
+            config["CPU_DENORMALS_OPTIMIZATION"] = True
         if self._params.keep_cache:
             config["CACHE_DIR"] = str(self._params.cache_dir)
         return config

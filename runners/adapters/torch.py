@@ -4,6 +4,7 @@ Both come from the model's own source, or from ONNX through `torch_convert.py`; 
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import warnings
@@ -19,6 +20,8 @@ from .torch_cache import InductorCache, not_compiled
 
 ARTIFACT_FORMATS = {".pt2": "pt2", ".ts": "torchscript"}
 MODES = ("eager", "jit", "compile")
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+GRADIENTS = {"inference_mode": torch.inference_mode, "no_grad": torch.no_grad, "recorded": contextlib.nullcontext}
 
 
 class Adapter(BaseAdapter):
@@ -30,11 +33,14 @@ class Adapter(BaseAdapter):
             raise Unsupported(f"PyTorch runs fp32 here, not {params.precision}")
         if params.device != "cpu":
             raise Unsupported(f"PyTorch runs on the CPU here, not on {params.device}")
-        self._mode = params.settings.get("mode", "eager")
-        if self._mode not in MODES:
-            raise Unsupported(f"mode is one of {', '.join(MODES)}, not {self._mode!r}")
+        self._mode = _one_of(params, "mode", MODES)
+        self._compile_mode = _one_of(params, "compile_mode", COMPILE_MODES)
+        if self._compile_mode != "default" and self._mode != "compile":
+            raise Unsupported(f"compile_mode {self._compile_mode} has an effect in mode compile only")
         torch.set_num_threads(params.threads)
-        torch.set_num_interop_threads(1)
+        torch.set_num_interop_threads(int(params.settings.get("num_interop_threads") or 1))
+        torch.backends.mkldnn.set_flags(bool(params.settings.get("mkldnn", True)))
+        self._gradients = GRADIENTS[_one_of(params, "gradients", tuple(GRADIENTS))]
         # Inputs are borrowed, not copied; that they are read-only is what we want.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
         self._params = params
@@ -47,6 +53,8 @@ class Adapter(BaseAdapter):
             self._module.to(memory_format=torch.channels_last)
         self._call = self._module
         self._traced_for: Sequence[Any] = ()
+        self._recorded: Optional[bool] = None
+        self._inference = False
         self._cache: Optional[InductorCache] = None
 
     def compile(self, example: Feeds) -> bool:
@@ -55,7 +63,7 @@ class Adapter(BaseAdapter):
             return False
         if self._mode == "compile":
             self._prepare_inductor()
-            self._call = torch.compile(self._module, dynamic=False)
+            self._call = torch.compile(self._module, dynamic=False, mode=self._compile_mode)
         self.predict(example)
         return True
 
@@ -75,10 +83,15 @@ class Adapter(BaseAdapter):
             tensors = [t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in tensors]
         if self._mode == "jit":
             self._trace(tensors)
-        with torch.inference_mode():
+        with self._gradients():
             outputs = self._call(*tensors)
         if isinstance(outputs, torch.Tensor):
-            return [outputs.numpy()]
+            outputs = (outputs,)
+        if self._recorded is None:  # the first outputs are the evidence of how they were made
+            self._recorded = any(output.requires_grad for output in outputs)
+            self._inference = all(output.is_inference() for output in outputs)
+        if self._recorded:
+            outputs = [output.detach() for output in outputs]
         return [output.numpy() for output in outputs]
 
     def _trace(self, tensors: List[Any]) -> None:
@@ -103,7 +116,7 @@ class Adapter(BaseAdapter):
             folder = os.path.join(self._params.cache_dir, "inductor")
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
             self._cache = InductorCache(folder)
-        torch._inductor.config.freezing = True
+        torch._inductor.config.freezing = bool(self._params.settings.get("freezing", True))
         torch._inductor.config.compile_threads = 1  # else a pool of processes outlives the compilation
         # A batch size more than the limit would run uncompiled, silently.
         torch._dynamo.config.recompile_limit = len(self._params.batches) + 8
@@ -114,7 +127,9 @@ class Adapter(BaseAdapter):
         devices = {str(tensor.device) for tensor in (*self._module.parameters(), *self._module.buffers())} or {"cpu"}
         detail: Dict[str, Any] = {
             "mode": self._mode, "threads": torch.get_num_threads(), "interop_threads": torch.get_num_interop_threads(),
-            "source": "torchscript" if self._script else "torch.export", "fixed_batch": self._fixed}
+            "source": "torchscript" if self._script else "torch.export", "fixed_batch": self._fixed,
+            "mkldnn": torch.backends.mkldnn.enabled, "gradients": self._said_of_gradients(),
+            "channels_last": self._channels_last}
         fallback = None
         if devices != {"cpu"}:
             fallback = f"asked for the CPU, tensors are on {', '.join(sorted(devices))}"
@@ -129,6 +144,9 @@ class Adapter(BaseAdapter):
         return Evidence(device="cpu", executed_on=[f"PyTorch {self._mode}"], fallback=fallback,
                         batching="loop" if looped else "native", detail=detail, cache=kept)
 
+    def _said_of_gradients(self) -> str:
+        return "recorded" if self._recorded else "inference_mode" if self._inference else "no_grad"
+
     def _jit_evidence(self, detail: Dict[str, Any]) -> Optional[str]:
         if not isinstance(self._call, torch.jit.ScriptModule):
             return "no TorchScript graph was made"
@@ -137,10 +155,15 @@ class Adapter(BaseAdapter):
         return None if detail["frozen"] else "the TorchScript graph was not frozen"
 
     def _compile_evidence(self, detail: Dict[str, Any]) -> Optional[str]:
+        import torch._inductor.config
         from torch._dynamo.utils import counters
         from torch._inductor import metrics
 
         stats = counters["stats"]
+        applied = self._call.get_compiler_config() or {}
+        detail["freezing"] = torch._inductor.config.freezing
+        tried = ("max_autotune", "triton.cudagraphs", "coordinate_descent_tuning")
+        detail["compiler"] = {name: applied.get(name) for name in tried}
         detail.update(compiled_graphs=stats["unique_graphs"], captured_calls=stats["calls_captured"],
                       graph_breaks=sum(counters["graph_break"].values()), generated_kernels=metrics.generated_kernel_count)
         return None if stats["unique_graphs"] else "torch.compile compiled nothing; the model ran eagerly"
@@ -161,6 +184,14 @@ class Adapter(BaseAdapter):
     @staticmethod
     def _load_script(path: str, extra: Dict[str, str]) -> Any:
         return torch.jit.load(path, map_location="cpu", _extra_files=extra).eval()
+
+
+def _one_of(params: Params, name: str, known: Sequence[str]) -> str:
+    """A setting that is one of a few words; the first where it is not given."""
+    value = str(params.settings.get(name, known[0]))
+    if value not in known:
+        raise Unsupported(f"{name} is one of {', '.join(known)}, not {value!r}")
+    return value
 
 
 def convert(path: str, out_dir: str, params: ConvertParams) -> str:

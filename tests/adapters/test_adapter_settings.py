@@ -51,15 +51,37 @@ def measured(result: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("settings", [
     {"graph_optimization_level": "disable"}, {"graph_optimization_level": "all", "allow_spinning": False},
-    {"execution_mode": "parallel"}, {"enable_cpu_mem_arena": False}])
+    {"execution_mode": "parallel"}, {"enable_cpu_mem_arena": False}, {"enable_mem_pattern": False}, {"dynamic_block_base": 4},
+    {"denormals_are_zero": True}, {"execution_mode": "parallel", "inter_op_threads": 2}])
 def test_onnxruntime_says_which_provider_got_the_nodes(settings: dict[str, Any], convolutions: Prepared, runner: Runner) -> None:
     path = convolutions.folder / "model.onnx"
     evidence = measured(runner.trial("onnxruntime", convolutions, path, batches=(1, 2), settings=settings))
     assert evidence["executed_on"] == ["CPUExecutionProvider"]
     nodes = evidence["detail"]["nodes"]["CPUExecutionProvider"]
     assert (nodes == 6) if settings.get("graph_optimization_level") == "disable" else (0 < nodes <= 8)
+    assert {name: evidence["detail"][name] for name in settings} == settings
     threads = (evidence["detail"]["intra_op_threads"], evidence["detail"]["inter_op_threads"])
     assert threads == ((1, 2) if "execution_mode" in settings else (2, 1))
+
+
+def test_onnxruntime_shares_threads_between_branches_and_operators(convolutions: Prepared, runner: Runner) -> None:
+    settings = {"execution_mode": "parallel", "inter_op_threads": 2}
+    path = convolutions.folder / "model.onnx"
+    detail = measured(runner.trial("onnxruntime", convolutions, path, batches=(1,), settings=settings, threads=4))["detail"]
+    assert (detail["execution_mode"], detail["inter_op_threads"], detail["intra_op_threads"]) == ("parallel", 2, 2)
+
+
+@pytest.mark.parametrize(("settings", "threads", "word"), [
+    ({"inter_op_threads": 2}, 2, "execution_mode parallel only"),
+    ({"execution_mode": "parallel"}, 1, "of 1, not 1"),
+    ({"execution_mode": "parallel", "inter_op_threads": 3}, 2, "of 2, not 3")])
+def test_onnxruntime_s_settings_without_effect_are_refused(
+    settings: dict[str, Any], threads: int, word: str, convolutions: Prepared, runner: Runner
+) -> None:
+    path = convolutions.folder / "model.onnx"
+    failed = runner.trial("onnxruntime", convolutions, path, batches=(1,), settings=settings, threads=threads)["failure"]
+    assert failed["kind"] == "unsupported"
+    assert word in failed["message"]
 
 
 def test_onnxruntime_without_the_device_is_a_fallback(convolutions: Prepared, runner: Runner) -> None:
@@ -78,6 +100,40 @@ def test_openvino_says_threads_streams_and_precision(hint: str, streams: int, co
     assert evidence["detail"]["streams"] == streams
     assert evidence["detail"]["inference_precision"] == "f32"
     assert evidence["detail"]["pinning"] is False
+
+
+@pytest.mark.parametrize(("settings", "said"), [
+    ({"static_shapes": True}, {"dynamic_inputs": False}), ({"static_shapes": False}, {"dynamic_inputs": True}),
+    ({"enable_hyper_threading": False}, {"hyper_threading": False}),
+    ({"cpu_denormals_optimization": True}, {"cpu_denormals_optimization": True})])
+def test_openvino_says_shapes_and_switches(settings: dict[str, Any], said: dict[str, Any], convolutions: Prepared,
+                                           runner: Runner) -> None:
+    path = convolutions.folder / "model.onnx"
+    evidence = measured(runner.trial("openvino", convolutions, path, batches=(1, 3), settings=settings))
+    assert {name: evidence["detail"][name] for name in said} == said
+
+
+@pytest.mark.parametrize(("settings", "said"), [
+    ({"gradients": "no_grad"}, {"gradients": "no_grad"}), ({"gradients": "recorded"}, {"gradients": "recorded"}),
+    ({}, {"gradients": "inference_mode", "mkldnn": True, "interop_threads": 1}),
+    ({"mkldnn": False, "num_interop_threads": 2}, {"mkldnn": False, "interop_threads": 2})])
+def test_torch_says_how_gradients_and_kernels_are_switched(settings: dict[str, Any], said: dict[str, Any],
+                                                           convolutions: Prepared, runner: Runner) -> None:
+    path, _ = runner.convert("torch", convolutions)
+    assert path is not None
+    detail = measured(runner.trial("torch", convolutions, path, batches=(1, 2), settings=settings))["detail"]
+    assert {name: detail[name] for name in said} == said
+
+
+def test_torch_compile_says_what_it_was_told_to_try(convolutions: Prepared, runner: Runner) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ on this machine")
+    path, _ = runner.convert("torch", convolutions)
+    assert path is not None
+    settings = {"mode": "compile", "compile_mode": "reduce-overhead", "freezing": False}
+    detail = measured(runner.trial("torch", convolutions, path, batches=(1,), settings=settings))["detail"]
+    assert detail["freezing"] is False
+    assert detail["compiler"] == {"max_autotune": False, "triton.cudagraphs": True, "coordinate_descent_tuning": False}
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
@@ -103,7 +159,9 @@ def test_torch_shows_what_was_made_of_the_model(mode: str, channels_last: bool, 
 def test_ncnn_has_its_narrow_types_off(switch: bool, convolutions: Prepared, runner: Runner) -> None:
     path, _ = runner.convert("ncnn", convolutions)
     assert path is not None
-    settings = dict.fromkeys(("use_packing_layout", "use_winograd_convolution", "use_sgemm_convolution"), switch)
+    switches = ("use_packing_layout", "use_winograd_convolution", "use_winograd23_convolution", "use_winograd43_convolution",
+                "use_winograd63_convolution", "use_sgemm_convolution", "lightmode")
+    settings: dict[str, Any] = {**dict.fromkeys(switches, switch), "openmp_blocktime": 20 if switch else 0}
     evidence = measured(runner.trial("ncnn", convolutions, path, batches=(1, 3), settings=settings))
     assert evidence["batching"] == "native"
     assert {name: evidence["detail"][name] for name in settings} == settings
