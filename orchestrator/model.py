@@ -237,3 +237,4 @@ class Outcome:
     events: tuple[Mapping[str, Any], ...]  # validated, bounded
     detail: str = ""
     not_enforced: tuple[str, ...] = ()
+    isolation_ms: Mapping[str, float] = field(default_factory=dict)  # create, start, run, collect, remove: one after the other

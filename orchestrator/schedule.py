@@ -231,7 +231,7 @@ def _record(
         },
         "host": dict(bench.host), "limits": {"cpus": list(limits.cpus), "memory_mb": bench.memory_mb, "pids": limits.pids},
         "convert": _convert(artifact), "started": outcome.started, "wall_s": outcome.wall_s,
-        "container_start_ms": outcome.container_start_ms,
+        "container_start_ms": outcome.container_start_ms, "isolation_ms": dict(outcome.isolation_ms),
         "result": {name: value for name, value in (result or {}).items() if name != "cells"} or None, "measurement": None,
     }
 

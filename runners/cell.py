@@ -89,11 +89,13 @@ class _Attempt:
         self._enter("warmup")
         if not bench.job.batchable and job.batch != bench.job.fixed_batch:
             raise Unsupported("the model takes batches of {} only".format(bench.job.fixed_batch))
+        began = time.perf_counter()
         batches = measure.build_batches(bench.samples, bench.job.input_order, job.batch, batchable=bench.job.batchable)
         predict = bench.adapter.predict
         gc.collect()
         gc.disable()
         bench.peak.reset()
+        self.cell["prepare_ms"] = (time.perf_counter() - began) * 1e3
         first = self._first(batches)
         warm = measure.warm_up(predict, batches, job.warmup_s, job.min_iterations, job.max_cell_s)
         bench.adapter.synchronize()
@@ -119,10 +121,12 @@ class _Attempt:
             samples=measure.pack(loop.samples), **used(before, after, self.reasons))
 
         self._enter("verify")
+        began = time.perf_counter()
         measure.secure_outputs(predict, batches, capture)
         self.cell["memory"] = self._delta(memory, batches, capture)
         self.cell["output_buffers"] = "reused" if capture.reused else "own"
         self._compare(batches, capture)
+        self.cell["verify_ms"] = (time.perf_counter() - began) * 1e3
 
     def _enter(self, phase: str) -> None:
         self.phase = phase

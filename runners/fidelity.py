@@ -14,6 +14,19 @@ MIN_CLASSES = 2  # of a last dimension in which a winner can be told
 
 
 @dataclass
+class Winners:
+    """Per row of (n, classes): which class is the largest, and which five are (None of five classes or fewer)."""
+
+    first: np.ndarray
+    five: Optional[np.ndarray]
+
+    @staticmethod
+    def of(values: np.ndarray) -> Winners:
+        five = np.argpartition(values, -5, axis=1)[:, -5:] if values.shape[1] > 5 else None
+        return Winners(values.argmax(axis=1), five)
+
+
+@dataclass
 class Tally:
     """Running sums over all compared elements of one output."""
 
@@ -29,6 +42,8 @@ class Tally:
     exact: int = 0  # elements of integer or boolean outputs
     mismatches: int = 0
     top: Dict[int, List[int]] = field(default_factory=lambda: {k: [0, 0] for k in TOP})  # k -> [agreeing, all]
+    # Of the reference's samples seen so far, by row: each is compared once per batch that holds it.
+    winners: Dict[int, Winners] = field(default_factory=dict)
 
     def report(self) -> Dict[str, Any]:
         """The measures of this output; None where there is nothing to measure."""
@@ -105,16 +120,46 @@ def _compare(tally: Tally, output: np.ndarray, whole: np.ndarray, rows: np.ndarr
     for begin in range(0, len(rows), step):
         mine, wanted = output[begin:begin + step], whole[rows[begin:begin + step]]
         if wanted.dtype.kind in "fc":
-            _numbers(tally, mine, wanted)
+            _numbers(tally, mine, wanted, rows[begin:begin + step])
         else:
             tally.exact += wanted.size
             unequal = np.asarray(mine != wanted)  # one value only, where the types cannot be compared
             tally.mismatches += int(np.count_nonzero(unequal)) if unequal.shape == wanted.shape else wanted.size
 
 
-def _numbers(tally: Tally, output: np.ndarray, reference: np.ndarray) -> None:
+def _numbers(tally: Tally, output: np.ndarray, reference: np.ndarray, rows: np.ndarray) -> None:
     wide = np.complex128 if reference.dtype.kind == "c" or output.dtype.kind == "c" else np.float64
     mine, wanted = _flat(output, wide), _flat(reference, wide)
+    finite = _all_finite(tally, mine, wanted)
+    if not finite:
+        _with_odd(tally, mine, wanted)
+    if wide is np.float64 and reference.ndim >= 2 and reference.shape[-1] >= MIN_CLASSES:
+        _compare_winners(tally, *(values.reshape(len(rows), -1, reference.shape[-1]) for values in (mine, wanted)), rows,
+                         finite=finite)
+
+
+def _all_finite(tally: Tally, mine: np.ndarray, wanted: np.ndarray) -> bool:
+    """Adds both to the tally where every number is finite, as nearly always; a sum of squares that is finite shows it."""
+    if not mine.size:
+        return True
+    with np.errstate(all="ignore"):
+        output, reference = float(mine @ mine), float(wanted @ wanted)
+        if not (math.isfinite(output) and math.isfinite(reference)):
+            return False
+        difference = mine - wanted
+        squares = float(difference @ difference)
+        if not math.isfinite(squares):
+            return False
+    tally.max_abs = max(tally.max_abs, float(difference.max()), -float(difference.min()))
+    tally.difference += squares
+    tally.reference += reference
+    tally.output += output
+    tally.product += float(mine @ wanted)
+    tally.compared += int(mine.size)
+    return True
+
+
+def _with_odd(tally: Tally, mine: np.ndarray, wanted: np.ndarray) -> None:
     same = mine == wanted  # true for infinities of one sign
     odd = np.isnan(mine) & ~np.isnan(wanted)
     endless = np.isinf(mine) & ~same & ~np.isnan(wanted)
@@ -130,8 +175,6 @@ def _numbers(tally: Tally, output: np.ndarray, reference: np.ndarray) -> None:
         tally.output += float(a @ a)
         tally.product += float(a @ b)
         tally.compared += int(a.size)
-    if wide is np.float64 and reference.ndim >= 2 and reference.shape[-1] >= MIN_CLASSES:
-        _winners(tally, mine.reshape(-1, reference.shape[-1]), wanted.reshape(-1, reference.shape[-1]))
 
 
 def _flat(values: np.ndarray, wide: Any) -> np.ndarray:
@@ -139,17 +182,21 @@ def _flat(values: np.ndarray, wide: Any) -> np.ndarray:
     return np.ascontiguousarray(values).astype(wide, copy=False).reshape(-1).view(np.float64)
 
 
-def _winners(tally: Tally, output: np.ndarray, reference: np.ndarray) -> None:
-    usable = ~(np.isnan(output).any(axis=1) | np.isnan(reference).any(axis=1))
-    output, reference = output[usable], reference[usable]
-    if not len(reference):
-        return
-    tally.top[1][0] += int(np.count_nonzero(output.argmax(axis=1) == reference.argmax(axis=1)))
-    tally.top[1][1] += len(reference)
-    if reference.shape[1] > 5:
-        mine, wanted = (np.argpartition(values, -5, axis=1)[:, -5:] for values in (output, reference))
-        tally.top[5][0] += int((mine[:, :, None] == wanted[:, None, :]).sum())
-        tally.top[5][1] += 5 * len(reference)
+def _compare_winners(tally: Tally, output: np.ndarray, reference: np.ndarray, rows: np.ndarray, *, finite: bool) -> None:
+    """The largest of the last dimension, and the five largest; both of shape (rows, …, classes). NaN has no place in either."""
+    for number, row in enumerate(rows.tolist()):
+        if row not in tally.winners:
+            tally.winners[row] = Winners.of(reference[number])
+    wanted = [tally.winners[row] for row in rows.tolist()]
+    usable = slice(None) if finite else ~(np.isnan(output) | np.isnan(reference)).any(axis=-1).reshape(-1)
+    mine = Winners.of(output.reshape(-1, output.shape[-1]))
+    first = mine.first[usable] == np.concatenate([one.first for one in wanted])[usable]
+    tally.top[1][0] += int(np.count_nonzero(first))
+    tally.top[1][1] += len(first)
+    if mine.five is not None and len(first):
+        five = np.concatenate([one.five for one in wanted])[usable]  # type: ignore[misc]
+        tally.top[5][0] += int((mine.five[usable][:, :, None] == five[:, None, :]).sum())
+        tally.top[5][1] += 5 * len(first)
 
 
 def _share(part: int, whole: int) -> Optional[float]:

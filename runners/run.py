@@ -86,6 +86,7 @@ def _trial(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog, be
             from trial import base_versions, statuses, trial_for
         except ImportError as error:  # numpy is missing or broken
             return _give_up(result, out, "import", error)
+        result["phases"]["modules_ms"] = (time.monotonic() - own_began) * 1e3
         import_began += time.monotonic() - own_began  # the runner's own modules are no part of a backend's import
         result["versions"].update(base_versions())
         trial = trial_for(job, result, out, events, began)

@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 import probe
 from adapters.base import Adapter, Evidence, Fallback, Params
+from arrays import load_arrays
 from cell import Bench, not_run, run_cell
 from cgroups import Cgroup
 from events import EventLog, write_result
@@ -94,7 +95,9 @@ class Trial:
 
         self._events.emit("load")
         try:
-            samples = _arrays(job.inputs)
+            began = time.perf_counter()
+            samples = load_arrays(job.inputs)
+            phases["inputs_ms"] = (time.perf_counter() - began) * 1e3
             params = _params(job, samples, cache)
             began = time.perf_counter()
             adapter.load(job.path, params)
@@ -105,7 +108,9 @@ class Trial:
 
         self._events.emit("compile")
         self._compile(adapter, samples, params)
-        reference = _arrays(job.reference)
+        began = time.perf_counter()
+        reference = load_arrays(job.reference)
+        phases["reference_ms"] = (time.perf_counter() - began) * 1e3
         baseline = self.reasons.get("memory.baseline_mb", resident_mb)
         # Without this every later collection would walk the framework's own objects too, some 100 ms for the largest.
         gc.freeze()
@@ -210,11 +215,6 @@ def _params(job: TrialJob, samples: Dict[str, np.ndarray], cache: str) -> Params
         cache_dir=cache, keep_cache=job.keep_cache, model_name=job.model_name, format=job.format, input_order=job.input_order,
         output_order=job.output_order, batchable=job.batchable, fixed_batch=job.fixed_batch,
         batches=tuple(sorted({cell.batch for cell in job.cells})), samples=samples)
-
-
-def _arrays(path: str) -> Dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
 
 
 def base_versions() -> Dict[str, str]:

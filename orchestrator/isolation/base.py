@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,20 @@ class Stop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@dataclass(kw_only=True)
+class Laps:
+    """Where a trial's time outside of its process goes: each lap lasts from the one before it to its own call."""
+
+    ms: dict[str, float] = field(default_factory=dict)
+    _last: float = field(default_factory=time.monotonic)
+
+    def lap(self, name: str) -> None:
+        """End a lap; what is named twice adds up."""
+        now = time.monotonic()
+        self.ms[name] = self.ms.get(name, 0.0) + (now - self._last) * 1e3
+        self._last = now
 
 
 def place(value: Any, inside: Callable[[Path], str]) -> Any:

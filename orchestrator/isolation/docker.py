@@ -11,6 +11,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ import requests
 
 from orchestrator.errors import BuildError
 from orchestrator.isolation.archive import CHUNK, TooLargeError, extract_bounded, file_archive
-from orchestrator.isolation.base import ENGINE_ERRORS, LOG_TAIL_BYTES, RESULT_FILE, Stop, place
+from orchestrator.isolation.base import ENGINE_ERRORS, LOG_TAIL_BYTES, RESULT_FILE, Laps, Stop, place
 from orchestrator.isolation.events import read_events
+from orchestrator.isolation.leftovers import Leftovers
 from orchestrator.isolation.network import EmptyNetwork
 from orchestrator.isolation.owner import LABEL, RUN_LABEL, Owner
 from orchestrator.isolation.staging import Staging
@@ -56,7 +58,7 @@ class DockerIsolation:
         self._labels = {LABEL: str(Owner.this_process()), RUN_LABEL: run_id}
         self._staging = Staging(client.api, run_id, self._labels)
         self._network = EmptyNetwork(client.api, run_id, self._labels)
-        self._left: set[str] = set()  # containers that an engine out of reach kept: they would disturb what follows
+        self._leftovers = Leftovers(client.api)
 
     def prepare(self, envs: Mapping[str, EnvSpec], say: Callable[[str], None]) -> Mapping[str, ReadyEnv | BuildError]:
         """Build (or find) an image per environment."""
@@ -72,11 +74,13 @@ class DockerIsolation:
     def run(self, request: RunRequest, stop: Stop) -> Outcome:
         """One container from create to remove; an engine that fails meanwhile gives `Ending.LOST`."""
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        begin = time.monotonic()
+        begin, laps = time.monotonic(), Laps()
         try:
-            self._remove_left()
             with self._container(request) as container:
-                return self._follow(container, request, stop, started, begin)
+                laps.lap("create")
+                self._leftovers.settle()
+                laps.lap("remove")  # as far as creating did not hide it
+                return self._follow(container, request, stop, started, begin, laps)
         except (*ENGINE_ERRORS, TooLargeError) as error:
             lost = not isinstance(error, TooLargeError)
             return Outcome(
@@ -88,7 +92,7 @@ class DockerIsolation:
     def close(self) -> None:
         """Remove the run's network and volumes; what an engine out of reach keeps is an orphan for the next run."""
         with contextlib.suppress(*ENGINE_ERRORS):
-            self._remove_left()
+            self._leftovers.settle()
         self._network.close()
         self._staging.remove_all()
 
@@ -127,31 +131,33 @@ class DockerIsolation:
                 self._api.put_archive(container, IO_DIR, file_archive(JOB_FILE, job.encode()))
             yield container
         finally:
-            self._left.add(container)
-            self._remove_left()
+            self._leftovers.add(container)
 
-    def _remove_left(self) -> None:
-        for container in sorted(self._left):
-            with contextlib.suppress(docker.errors.NotFound):
-                self._api.remove_container(container, v=True, force=True)
-            self._left.discard(container)
-
-    def _follow(self, container: str, request: RunRequest, stop: Stop, started: str, begin: float) -> Outcome:
-        before_start = time.monotonic()
+    def _follow(self, container: str, request: RunRequest, stop: Stop, started: str, begin: float, laps: Laps) -> Outcome:
+        deadline = time.monotonic() + request.deadline_s
         self._api.start(container)
-        start_ms = (time.monotonic() - before_start) * 1e3
-        ending = self._wait(container, before_start + request.deadline_s, stop)
-        state: Mapping[str, Any] = self._api.inspect_container(container)["State"]
-        tail = self._api.logs(container, tail=60)[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
+        laps.lap("start")
+        ending = self._wait(container, deadline, stop)
+        laps.lap("run")
         request.out_dir.mkdir(parents=True, exist_ok=True)
-        self._bring_back(container, request)
+        with ThreadPoolExecutor(1) as beside:  # three answers of one engine that do not depend on each other
+            told = beside.submit(self._last_words, container)
+            self._bring_back(container, request)
+            state, tail = told.result()
         result = request.out_dir / RESULT_FILE
+        events = read_events(request.out_dir)
+        laps.lap("collect")
         return Outcome(
             ending=ending, exit_code=state.get("ExitCode"), oom_killed=bool(state.get("OOMKilled")), log_tail=tail,
-            wall_s=time.monotonic() - begin, started=started, container_start_ms=start_ms,
-            result_file=result if result.is_file() else None, events=read_events(request.out_dir),
-            detail=str(state.get("Error") or ""),
+            wall_s=time.monotonic() - begin, started=started, container_start_ms=laps.ms["start"],
+            result_file=result if result.is_file() else None, events=events,
+            detail=str(state.get("Error") or ""), isolation_ms=laps.ms,
         )
+
+    def _last_words(self, container: str) -> tuple[Mapping[str, Any], str]:
+        """The container's final state, and the end of its log."""
+        state: Mapping[str, Any] = self._api.inspect_container(container)["State"]
+        return state, self._api.logs(container, tail=60)[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
 
     def _bring_back(self, container: str, request: RunRequest) -> None:
         """What lies in the output folder. The SDK's `get_archive` leaves a stream that was not read to its end open,

@@ -133,6 +133,7 @@ def test_nothing_is_left_on_the_engine(
     before = {volume.name for volume in engine.volumes.list()}
     for fault in ("none", "exit_3"):
         isolation.run(request_for(env, fault, tmp_path, staged=(tmp_path / "staged",)), Stop())
+    isolation._leftovers.settle()
     label = f"{RUN_LABEL}={isolation._run_id}"
     assert len(engine.containers.list(all=True, filters={"label": label})) == 1, "only what holds the network"
     isolation.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 from orchestrator.classify import classify
 from orchestrator.isolation.base import Stop
 from orchestrator.isolation.local import LocalIsolation
-from orchestrator.model import Ending, Outcome, ReadyEnv, Status
+from orchestrator.model import Ending, IsolationKind, Outcome, ReadyEnv, Status
 from orchestrator.protocol import BadResultError, read_result
-from tests.isolation.boxes import request_for
+from tests.isolation.boxes import ready, request_for
 
 Boxed = tuple[LocalIsolation, ReadyEnv]
 
@@ -69,3 +70,14 @@ def test_a_stop_request_ends_the_process(in_process: Boxed, tmp_path: Path) -> N
     stop = Stop()
     threading.Timer(0.7, stop.request, ("test",)).start()
     assert isolation.run(request_for(env, "silent_hang", tmp_path), stop).ending is Ending.INTERRUPTED
+
+
+def test_the_runner_is_compiled_once_before_trials_and_a_python_that_is_not_there_is_no_trouble(tmp_path: Path) -> None:
+    runner = tmp_path / "run.py"
+    runner.write_text("import other\n")
+    (tmp_path / "other.py").write_text("X = 1\n")
+    isolation = LocalIsolation(IsolationKind.VENV, runner, lambda _envs, _say: {})
+    isolation.stage((), ready(IsolationKind.VENV, sys.executable, sys.executable))
+    assert any(path.name.startswith("other.") for path in (tmp_path / "__pycache__").iterdir())
+    missing = str(tmp_path / "no-python")
+    isolation.stage((), ready(IsolationKind.VENV, missing, missing))

@@ -134,3 +134,32 @@ def test_unbatched_outputs_lack_the_leading_dimension() -> None:
 
 def test_nothing_added_is_a_problem_not_a_perfect_score() -> None:
     assert fidelity.Comparison({"y": np.ones(3)}, ["y"]).result()["checked"] == 0
+
+
+@given(ARRAYS, st.integers(1, 9))
+def test_the_short_way_for_finite_numbers_is_the_long_way(pair: Any, batch: int) -> None:
+    output, reference = pair
+
+    def found() -> dict[str, Any]:
+        comparison = fidelity.Comparison({"y": reference.astype(np.float64)}, ["y"])
+        for first in range(len(reference)):
+            rows = (np.arange(batch) + first) % len(reference)
+            comparison.add([output[rows]], rows, batched=True)
+        result: dict[str, Any] = comparison.result()
+        return result
+
+    short = found()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fidelity, "_all_finite", lambda *_: False)
+        assert found() == short
+
+
+def test_rows_with_nan_have_no_winner_and_the_others_keep_theirs() -> None:
+    generator = np.random.default_rng(0)
+    reference = generator.random((4, 3, 8))
+    output = reference.copy()
+    output[2, 1, 5] = np.nan
+    output[0, 0] = output[0, 0, ::-1]
+    agreeing = output.argmax(-1) == reference.argmax(-1)
+    agreeing = np.delete(agreeing.ravel(), 2 * 3 + 1)
+    assert compare(reference, output)["topk_agreement"] == np.mean(agreeing)
