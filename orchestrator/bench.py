@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.artifacts import Artifact, Artifacts
 from orchestrator.classify import Verdict
 from orchestrator.errors import InfermatrixError
 from orchestrator.isolation.base import Isolation, Stop
-from orchestrator.model import BackendSpec, Cell, Limits, Phase, PreparedModel, Profile, ReadyEnv, Status, TrialSpec
+from orchestrator.model import MEMBERS_JOIN, BackendSpec, Cell, Limits, Phase, PreparedModel, Profile, ReadyEnv, Status, TrialSpec
 from orchestrator.protocol import JOB
 from orchestrator.records import RecordStore, record_key
 
@@ -24,6 +25,32 @@ class Ready:
     model: PreparedModel
     artifact: Artifact | None
     format: str
+    members: tuple[Ready, ...] = ()  # of an ensemble, each by itself; what stands above is then the first one's
+
+    @property
+    def name(self) -> str:
+        """Of the model, or of the ensemble."""
+        return MEMBERS_JOIN.join(one.model.name for one in self.members) if self.members else self.model.name
+
+    @property
+    def sha256(self) -> str:
+        """Of the model; of an ensemble, over its members' in order."""
+        return joint_sha256([one.model.sha256 for one in self.members or (self,)])
+
+    @property
+    def tolerance(self) -> dict[str, float]:
+        """Of the model; of an ensemble, the strictest of its members', measure by measure."""
+        found: dict[str, float] = {}
+        for one in self.members or (self,):
+            for name, value in one.model.tolerance.items():
+                strictest = max if name == "cosine" else min
+                found[name] = strictest(found.get(name, value), value)
+        return found
+
+
+def joint_sha256(sums: Sequence[str]) -> str:
+    """One model's own; of several one over all, order included."""
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\0".join(sums).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +83,21 @@ class Bench:
         cell = spec.cells[0]
         key = (cell.label, cell.model, cell.precision)
         if key not in self._resolved:
-            self._resolved[key] = self._resolve(cell)
+            self._resolved[key] = self._resolve(cell, cell.model) if len(cell.members) == 1 else self._resolve_all(cell)
         return self._resolved[key]
 
-    def _resolve(self, cell: Cell) -> Ready | Verdict:
-        backend, env, model = self.backends[cell.backend], self.envs[cell.label], self.models[cell.model]
+    def _resolve_all(self, cell: Cell) -> Ready | Verdict:
+        """An ensemble: as its members, or why the first that cannot run cannot."""
+        found: list[Ready] = []
+        for name in cell.members:
+            one = self._resolve(cell, name)
+            if isinstance(one, Verdict):
+                return replace(one, reason=f"{name}: {one.reason}")
+            found.append(one)
+        return replace(found[0], members=tuple(found))
+
+    def _resolve(self, cell: Cell, name: str) -> Ready | Verdict:
+        backend, env, model = self.backends[cell.backend], self.envs[cell.label], self.models[name]
         if isinstance(env, InfermatrixError):
             return Verdict(status=Status.BUILD_FAILED, reason=env.message, phase=Phase.BUILD.value)
         if isinstance(model, InfermatrixError):
@@ -79,17 +116,22 @@ class Bench:
             return made
         return Ready(backend=backend, env=env, model=model, artifact=made, format=made.format)
 
+    def sha256(self, cell: Cell) -> str | None:
+        """Of what the cell measures; None where a model could not be prepared."""
+        sums = [getattr(self.models[name], "sha256", None) for name in cell.members]
+        return None if None in sums else joint_sha256([str(one) for one in sums])
+
     def key(self, cell: Cell) -> str:
         """The record key of a cell under this run's conditions."""
-        env, model = self.envs[cell.label], self.models[cell.model]
+        env, models = self.envs[cell.label], [self.models[name] for name in cell.members]
+        folders = [model.folder.name if isinstance(model, PreparedModel) else None for model in models]
         converter = self.converter_envs.get(cell.backend)
         profile = self.profile
         return record_key(
             cell,
             {
                 "env": getattr(env, "digest", None), "converter": getattr(converter, "digest", None),
-                "model": getattr(model, "sha256", None),
-                "inputs": model.folder.name if isinstance(model, PreparedModel) else None,
+                "model": self.sha256(cell), "inputs": folders[0] if len(folders) == 1 else folders,
                 "host": self.host["fingerprint"], "isolation": self.isolation.kind.value,
                 "cpus": list(self.cpus[cell.cores]),
                 "memory_mb": self.memory_mb, "protocol": JOB, "seed": self.seed,

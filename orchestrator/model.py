@@ -19,6 +19,7 @@ from orchestrator.words import Scenario as Scenario
 from orchestrator.words import Status as Status
 
 Scalar = Union[str, int, float, bool, None]
+MEMBERS_JOIN = "+"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +120,11 @@ class Cell:
             "threads": self.threads, "instances": self.instances, "scenario": self.scenario.value,
             **({"options": dict(self.options)} if self.options else {}),
         }
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the models that it measures: several in an ensemble, whose name joins theirs."""
+        return tuple(self.model.split(MEMBERS_JOIN)) if self.scenario is Scenario.ENSEMBLE else (self.model,)
 
     @property
     def cores(self) -> int:

@@ -30,9 +30,11 @@ class BadResultError(Exception):
 def trial_job(
     spec: TrialSpec, *, trial: str, backend: BackendSpec, model: PreparedModel, artifact: Path | None, artifact_format: str,
     profile: Profile, seed: int, adapter_file: Path | None = None,
+    members: Sequence[tuple[PreparedModel, Path | None, str]] = (),
 ) -> dict[str, Any]:
     """The job of one trial; Path values are placed by the isolation.
 
+    `members`: of an ensemble, each model with its artifact and format; the others are then the first one's.
     `adapter_file`: a user's own adapter, where the isolation has not put it beside the others (an image has).
     """
     first = spec.cells[0]
@@ -44,6 +46,7 @@ def trial_job(
         **({"instances": first.instances} if first.instances > 1 else {}),
         "model": {"name": model.name, "format": artifact_format, "path": path},
         **_data(model),
+        **({"members": [_member(*one) for one in members]} if members else {}),
         "cache_dir": None, "probe": {"enabled": True},
         "cells": [_cell_job(cell, profile) for cell in spec.cells],
     }
@@ -65,6 +68,11 @@ def convert_job(
 def export_job(*, name: str, seed: int, trial: str) -> dict[str, Any]:
     """The job that makes a built-in model."""
     return {"protocol": JOB, "task": "export", "trial": trial, "model": {"name": name}, "seed": seed}
+
+
+def _member(model: PreparedModel, artifact: Path | None, form: str) -> dict[str, Any]:
+    path = artifact or model.folder / model.formats[form]
+    return {"model": {"name": model.name, "format": form, "path": path}, **_data(model)}
 
 
 def _data(model: PreparedModel) -> dict[str, Any]:

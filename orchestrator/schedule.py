@@ -131,6 +131,7 @@ class Schedule:
         job = trial_job(
             TrialSpec(id=slot.spec.id, cells=cells), trial=trial, backend=ready.backend, model=ready.model,
             artifact=artifact.file if artifact else None, artifact_format=ready.format, profile=bench.profile, seed=bench.seed,
+            members=[(one.model, one.artifact.file if one.artifact else None, one.format) for one in ready.members],
             adapter_file=own_adapter(ready.backend, ready.env),
         )
         outcome = bench.isolation.run(
@@ -142,7 +143,7 @@ class Schedule:
             bench.stop,
         )
         result, problem = _read(outcome, trial, cells)
-        verdicts = classify([cell.id for cell in cells], outcome, result, problem, ready.model.tolerance)
+        verdicts = classify([cell.id for cell in cells], outcome, result, problem, ready.tolerance)
         record = _record(bench, ready, outcome, result, limits)
         seen = {**self._envelope(slot, cells[0]), **record}
         gate = gate_trial(seen, self.peers[-PEERS:])
@@ -201,7 +202,9 @@ class Schedule:
 
 
 def _staged(ready: Ready) -> tuple[Path, ...]:
-    return (ready.model.folder, *([ready.artifact.folder] if ready.artifact else []))
+    parts = ready.members or (ready,)
+    folders = [folder for one in parts for folder in (one.model.folder, *([one.artifact.folder] if one.artifact else []))]
+    return tuple(dict.fromkeys(folders))
 
 
 def _read(outcome: Outcome, trial: str, cells: Sequence[Cell]) -> tuple[dict[str, Any] | None, str | None]:
@@ -226,8 +229,8 @@ def _record(
             "name": env.name, "digest": env.digest, "reference": env.reference, "size_mb": env.size_mb, "packages": env.packages,
         },
         "model": {
-            "name": model.name, "sha256": model.sha256, "reference_source": model.reference_source,
-            "tolerance": dict(model.tolerance),
+            "name": ready.name, "sha256": ready.sha256, "reference_source": model.reference_source,
+            "tolerance": ready.tolerance,
         },
         "host": dict(bench.host), "limits": {"cpus": list(limits.cpus), "memory_mb": bench.memory_mb, "pids": limits.pids},
         "convert": _convert(artifact), "started": outcome.started, "wall_s": outcome.wall_s,
@@ -240,7 +243,7 @@ def _bare(bench: Bench, cell: Cell) -> dict[str, Any]:
     """A record of a cell that never got to run."""
     return {
         "exit_code": None, "log_tail": "", "isolation": bench.isolation.kind.value, "not_enforced": [], "env": None,
-        "model": {"name": cell.model, "sha256": getattr(bench.models[cell.model], "sha256", None)}, "host": dict(bench.host),
+        "model": {"name": cell.model, "sha256": bench.sha256(cell)}, "host": dict(bench.host),
         "limits": None, "convert": None, "started": None, "wall_s": None, "container_start_ms": None, "result": None,
         "measurement": None,
     }

@@ -61,6 +61,7 @@ class Together(Alone):
     def __init__(self, job: GateJob) -> None:
         self._job = job
         self._channel = socket.socket(fileno=job.channel)
+        assert job.flags is not None
         self._flags = mmap.mmap(job.flags, max(1, job.count))
 
     def start(self, limits: Limits) -> Limits:

@@ -36,9 +36,9 @@ class GateJob:
     """Where a trial that is one of several waits for the others: descriptors that it inherited."""
 
     channel: int  # a socket to the process that started it
-    flags: int  # shared memory, a byte per process
-    number: int  # its own place there, from 0
+    number: int  # its own place among them, from 0
     count: int
+    flags: Optional[int] = None  # shared memory, a byte per process; None: no common start
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class TrialJob:
     cells: Tuple[CellJob, ...] = field(default=())
     instances: int = 1
     gate: Optional[GateJob] = None
+    members: Tuple["TrialJob", ...] = ()  # of an ensemble: each a job of its own, but for the cells
     keep_cache: bool = False
     raw: Mapping[str, Any] = field(default_factory=dict)  # as it came: what jobs for child processes are made from
 
@@ -117,7 +118,7 @@ def trial_job(raw: Mapping[str, Any]) -> TrialJob:
             fixed_batch=int(raw["fixed_batch"]), cache_dir=raw.get("cache_dir"),
             probe=bool((raw.get("probe") or {}).get("enabled", True)), cells=tuple(_cell(cell) for cell in raw["cells"]),
             instances=int(raw.get("instances", 1)), keep_cache=bool(raw.get("keep_cache", False)), gate=_gate(raw.get("gate")),
-            raw=raw,
+            members=tuple(trial_job({**raw, **one, "members": []}) for one in raw.get("members", ())), raw=raw,
         )
     except KeyError as error:
         raise JobError("the job lacks {}".format(error)) from None
@@ -131,7 +132,9 @@ def trial_job(raw: Mapping[str, Any]) -> TrialJob:
 
 
 def _gate(raw: Optional[Mapping[str, Any]]) -> Optional[GateJob]:
-    return None if raw is None else GateJob(**{name: int(raw[name]) for name in ("channel", "flags", "number", "count")})
+    if raw is None:
+        return None
+    return GateJob(**{name: int(raw[name]) for name in ("channel", "number", "count", "flags") if name in raw})
 
 
 def _cell(raw: Mapping[str, Any]) -> CellJob:

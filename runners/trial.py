@@ -117,7 +117,7 @@ class Trial:
         self._bench = Bench(
             adapter=adapter, job=job, samples=samples, reference=reference, cgroup=self._cgroup, peak=PeakMeter(),
             baseline_mb=baseline, events=self._events, after_first=self._refuse_fallback,
-            gate=ALONE if job.gate is None else Together(job.gate))
+            gate=ALONE if job.gate is None or job.gate.flags is None else Together(job.gate))
 
     def _compile(self, adapter: Adapter, samples: Dict[str, np.ndarray], params: Params) -> None:
         try:
@@ -172,12 +172,9 @@ class Trial:
 
 
 def trial_for(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog, began: float) -> Trial:
-    """The trial of the job's scenario: `scenarios/<name>.py` where that is a file, else the plain one.
-
-    A process that is one of several (it has a gate) is a plain trial: the scenario is its starter's affair.
-    """
+    """The trial of the job's scenario: `scenarios/<name>.py` where that is a file, else the plain one."""
     scenario = job.cells[0].scenario if job.cells else ""
-    if scenario in ("", "single_stream", "offline") or job.gate is not None:
+    if scenario in ("", "single_stream", "offline"):
         return Trial(job, result, out, events, began)
     made: Trial = importlib.import_module("scenarios." + scenario).Trial(job, result, out, events, began)
     return made

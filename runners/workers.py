@@ -101,7 +101,7 @@ class Crew:
         path = os.path.join(self.folder, "job-{}.json".format(number))
         with open(path, "w", encoding="utf-8") as file:
             json.dump(own, file)
-        passed = [theirs.fileno()] + [value for key, value in descriptors.items() if key == "flags"]
+        passed = [theirs.fileno(), *(value for key, value in descriptors.items() if key == "flags")]
         allowed = os.sched_getaffinity(0)
         os.sched_setaffinity(0, set(cpus))  # a child inherits it from the thread that starts it: no code runs in between
         try:

@@ -123,7 +123,7 @@ def _run(options: argparse.Namespace) -> int:
             if not model.batchable:
                 fixed[entry.name] = model.fixed_batch
     plan = _make_plan(options, config, fixed)
-    used = {cell.model for cell in plan.cells}
+    used = {name for cell in plan.cells for name in cell.members}
     models = ModelSet(
         entries=tuple(entry for entry in (*config.models, *config.extra_models) if entry.name in used),
         env=models_env(IMAGES), runner_dir=RUNNERS, cache=cache, seed=config.seed,

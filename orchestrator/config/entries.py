@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 from orchestrator.backends import Registry, typed_setting
 from orchestrator.config.nearest import did_you_mean, listed
 from orchestrator.config.yamlfile import DocPath, Document
-from orchestrator.model import BackendEntry, BackendSpec, Scalar
+from orchestrator.model import MEMBERS_JOIN, BackendEntry, BackendSpec, Scalar
 
 _MAX_NAME = 60
 
@@ -99,6 +99,27 @@ def read_models(document: Document, builtin: Collection[str]) -> tuple[ModelEntr
         places[entry.name] = path
         entries.append(entry)
     return tuple(entries)
+
+
+def read_members(document: Document, known: Sequence[ModelEntry], builtin: Collection[str]) -> tuple[ModelEntry, ...]:
+    """Models that only an ensemble names. Raises ConfigError for what is no model, or whose name cannot be a part of one."""
+    names = {entry.name for entry in known}
+    found: list[ModelEntry] = []
+    for index, raw in enumerate(document.value.get("scenarios", ())):
+        for place, name in enumerate(raw.get("members", ()) if isinstance(raw, Mapping) else ()):
+            path: DocPath = ("scenarios", index, "members", place)
+            if MEMBERS_JOIN in name:
+                raise document.error(
+                    path, f"`{name}` cannot be a member: an ensemble's name joins its members' with `{MEMBERS_JOIN}`",
+                    hint="Give the model another name under `models`: {name: …, path: …}.",
+                )
+            if name not in names:
+                if name not in builtin:
+                    near = did_you_mean(name, [*names, *builtin])
+                    raise document.error(path, f"`{name}` is neither a built-in model nor a name under `models`{near}")
+                names.add(name)
+                found.append(ModelEntry(name=name))
+    return tuple(found)
 
 
 def find_model(document: Document, path: DocPath, text: str, builtin: Collection[str]) -> ModelEntry:

@@ -11,7 +11,7 @@ from orchestrator.backends import Registry
 from orchestrator.config.ablation import read_backends
 from orchestrator.config.check import checked
 from orchestrator.config.durations import parse_duration
-from orchestrator.config.entries import BackendRow, ModelEntry, read_models
+from orchestrator.config.entries import BackendRow, ModelEntry, read_members, read_models
 from orchestrator.config.machine import Machine
 from orchestrator.config.nearest import did_you_mean, listed
 from orchestrator.config.overrides import with_sets
@@ -91,6 +91,8 @@ def config_from(
     rows = read_backends(document, registry)
     entries = read_models(document, models)
     rules = read_rules(document, registry, rows=rows, models=entries, builtin=models, cores=len(machine.cpus))
+    scenarios = read_scenarios(document)
+    members = read_members(document, [*entries, *rules.extra_models], models)
     limits = _limits(document, machine)
     return MatrixConfig(
         name=data.get("name", _stem(document)),
@@ -109,10 +111,10 @@ def config_from(
         precisions=tuple(data.get("precision", ("fp32",))),
         threads=_threads(data.get("threads", (ALL_CORES,)), cores=len(limits.cpus)),
         batches=tuple(int(b) for b in data.get("batch", (1,))),
-        scenarios=read_scenarios(document),
+        scenarios=scenarios,
         exclude=rules.exclude,
         include=rules.include,
-        extra_models=rules.extra_models,
+        extra_models=(*rules.extra_models, *members),
         extra_backends=rules.extra_backends,
         limits=limits,
     )

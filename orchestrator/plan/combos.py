@@ -15,7 +15,7 @@ from orchestrator.config.nearest import listed
 from orchestrator.config.rules import Rule
 from orchestrator.config.scenarios import ScenarioEntry, default_entry
 from orchestrator.errors import ConfigError
-from orchestrator.model import BackendEntry, Scalar, Scenario
+from orchestrator.model import MEMBERS_JOIN, BackendEntry, Scalar, Scenario
 
 AxisValue = str | int
 _AXIS_KEYS = {"model": "models", "host": "hosts", "device": "devices", "threads": "threads", "precision": "precision",
@@ -60,18 +60,24 @@ class Combo:
 
 
 def product(config: MatrixConfig) -> Iterator[Combo]:
-    """Every combination of the axes, in the file's order; single_stream has batch 1, whatever `batch` says."""
-    for model in config.models:
+    """Every combination of the axes, in the file's order; single_stream has batch 1, whatever `batch` says.
+
+    An ensemble is a model of its own, whose members the scenario names: it comes once, after all models.
+    """
+    plain = [load for load in config.scenarios if not load.members]
+    loads = [(model.name, plain) for model in config.models]
+    loads += [(MEMBERS_JOIN.join(load.members), [load]) for load in config.scenarios if load.members]
+    for model, scenarios in loads:
         for row in config.backends:
             for host in config.hosts:
                 for device in config.devices:
                     for precision in config.precisions:
                         for cores in config.threads:
-                            for load in config.scenarios:
+                            for load in scenarios:
                                 for instances, threads in load.layouts(cores):
                                     for batch in _batches(config, load):
                                         for options in load.options:
-                                            yield Combo(row.entry, model.name, host, device, precision, threads, load.scenario,
+                                            yield Combo(row.entry, model, host, device, precision, threads, load.scenario,
                                                         batch, row.entry.settings, instances, options)
 
 

@@ -66,7 +66,8 @@ class Trial(trial.Trial):
     def _job_of_one(self, cell: CellJob) -> Dict[str, Any]:
         mine = next(one for one in self._job.raw["cells"] if one["id"] == cell.id)
         most = max(cell.min_iterations, MAX_SAMPLES // self._job.instances)
-        return {**self._job.raw, "cells": [{**mine, "max_iterations": min(cell.max_iterations, most)}]}
+        own = {**mine, "scenario": "single_stream", "max_iterations": min(cell.max_iterations, most)}
+        return {**self._job.raw, "cells": [own]}
 
     def _follow(self, crew: Crew, cell: CellJob) -> Optional[Trouble]:
         """Until all instances have ended; the first one that fails ends the cell."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.endtoend.program import Program
+from tests.endtoend.program import Program, write_mlp
 
 Make = Callable[[str, Sequence[str]], Program]
 pytestmark = [
@@ -37,3 +37,26 @@ def test_layouts_of_the_same_cores_are_measured_and_reported(program: Make, isol
     assert "Instance 2: throughput" in page
     again = it.run()
     assert "nothing to do" in again.stderr
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_an_ensemble_is_measured_against_its_members_alone(program: Make, isolation: str) -> None:
+    it = program(isolation, ["onnxruntime"])
+    write_mlp(it.folder / "again.onnx")
+    text = (it.folder / "matrix.yaml").read_text().replace(
+        "models: [{name: mlp, path: mlp.onnx}]", "models: [{name: mlp, path: mlp.onnx}, {name: again, path: again.onnx}]"
+    )
+    (it.folder / "matrix.yaml").write_text(text + "scenarios: [{scenario: ensemble, members: [mlp, again]}]\n")
+    done = it.run()
+    assert it.measured("onnxruntime"), done.stderr
+    cells = it.matrix()["cells"]
+    assert {(cell["model"], cell["options"]["layout"]) for cell in cells} == {
+        ("mlp+again", "one_process"), ("mlp+again", "processes")}
+    for cell in cells:
+        details = cell["metrics"]["details"]
+        assert details["gain"] > 0
+        assert details["member.again.alone_ips"] > details["expected_ips"] > 0
+        assert cell["fidelity"]["verdict"] == "within tolerance"
+    page = (it.folder / "out" / "report.html").read_text()
+    assert "Together ÷ one after the other" in page
+    assert "nothing to do" in it.run().stderr

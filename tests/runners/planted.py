@@ -13,8 +13,14 @@ import numpy as np
 from adapters import base
 
 
-def only_here(fault):
-    """`crash@2` plants the fault in the second process of the trial only: the CPUs are dealt out in order."""
+def only_here(fault, path):
+    """`crash@2` plants the fault in the second process of the trial only: the CPUs are dealt out in order.
+
+    `crash:other` plants it in the model that lies in a folder of that name only.
+    """
+    fault, _, folder = fault.partition(":")
+    if folder and path.split("/")[-2] != folder:
+        return ""
     fault, _, number = fault.partition("@")
     if not number:
         return fault
@@ -24,7 +30,7 @@ def only_here(fault):
 
 class Adapter(base.Adapter):
     def load(self, path, params):
-        self.fault = only_here(params.settings.get("fault", ""))
+        self.fault = only_here(params.settings.get("fault", ""), path)
         self.batchable = params.batchable
         if self.fault == "load_raises":
             raise ValueError("the file is not of this world")
@@ -108,6 +114,10 @@ class Adapter(base.Adapter):
     def at_hangs_later(self, rows):
         if self.seconds() > 0.12:  # past the warm-up
             self.at_hangs(rows)
+
+    def at_raises_later(self, rows):
+        if self.calls > 250:
+            raise RuntimeError("later")
 
     def at_crash_later(self, rows):
         if self.seconds() > 0.12:
