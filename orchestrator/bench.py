@@ -47,6 +47,11 @@ class Ready:
                 found[name] = strictest(found.get(name, value), value)
         return found
 
+    @property
+    def incomparable(self) -> str | None:
+        """Why outputs cannot be held against a reference; of an ensemble, its first member's reason that has one."""
+        return next((one.model.incomparable for one in self.members or (self,) if one.model.incomparable), None)
+
 
 def joint_sha256(sums: Sequence[str]) -> str:
     """One model's own; of several one over all, order included."""

@@ -33,7 +33,8 @@ class Verdict:
 
 
 def classify(
-    cells: Sequence[str], outcome: Outcome, result: Mapping[str, Any] | None, problem: str | None, tolerance: Mapping[str, float]
+    cells: Sequence[str], outcome: Outcome, result: Mapping[str, Any] | None, problem: str | None, tolerance: Mapping[str, float],
+    incomparable: str | None = None,
 ) -> dict[str, Verdict]:
     """A verdict per cell id, from the process's ending and its validated result (or the `problem` with it)."""
     reported = {cell["id"]: cell for cell in (result or {}).get("cells", ())}
@@ -45,19 +46,21 @@ def classify(
             reason = "a process inside the trial was killed for memory while the trial itself ended normally"
             verdicts[cell] = Verdict(status=Status.OOM, reason=reason, phase=_last_phase(outcome))
         elif cell in reported:
-            verdicts[cell] = _of_reported(reported[cell], result or {}, tolerance)
+            verdicts[cell] = _of_reported(reported[cell], result or {}, tolerance, incomparable)
         else:
             verdicts[cell] = rest
     return verdicts
 
 
-def _of_reported(cell: Mapping[str, Any], result: Mapping[str, Any], tolerance: Mapping[str, float]) -> Verdict:
+def _of_reported(
+    cell: Mapping[str, Any], result: Mapping[str, Any], tolerance: Mapping[str, float], incomparable: str | None
+) -> Verdict:
     fallback = (result.get("evidence") or {}).get("fallback")
     if fallback:
         return Verdict(status=Status.FALLBACK, reason=fallback, phase=Phase.VERIFY.value)
     if cell["status"] != "ok":
         return Verdict(status=_CELL_STATUS[cell["status"]], reason=cell.get("reason"), phase=cell.get("phase"))
-    wrong = wrong_answer_reason(cell.get("fidelity"), tolerance)
+    wrong = wrong_answer_reason(cell.get("fidelity"), tolerance, incomparable)
     if wrong:
         return Verdict(status=Status.WRONG_ANSWER, reason=wrong, phase=Phase.VERIFY.value)
     return Verdict(status=Status.OK)

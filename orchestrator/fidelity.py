@@ -9,14 +9,19 @@ from typing import Any
 DEFAULT_TOLERANCE: Mapping[str, float] = {"rel_l2": 1e-3, "cosine": 0.999, "mismatch_fraction": 0.01}
 
 
-def wrong_answer_reason(fidelity: Mapping[str, Any] | None, tolerance: Mapping[str, float]) -> str | None:
+def wrong_answer_reason(
+    fidelity: Mapping[str, Any] | None, tolerance: Mapping[str, float], incomparable: str | None = None
+) -> str | None:
     """Why the outputs do not count as the model's, in a sentence; None where they do.
 
     A measure that is missing on both sides is not held against the backend, but nothing measured at all is.
+    `incomparable`: why no two right answers of the model need agree; then outputs must only exist, in the right shape.
     """
     if not fidelity or not fidelity.get("checked"):
         problem = (fidelity or {}).get("problem")
         return str(problem) if problem else "no output was compared with the reference"
+    if incomparable:
+        return None
     for name, what in (("nan", "NaN"), ("inf", "infinite")):
         if fidelity.get(name):
             return f"{fidelity[name]} {what} values where the reference has none"

@@ -187,6 +187,7 @@ class PreparedModel:
     reference_source: str  # "torch float64", "onnx reference evaluator float64", "onnxruntime float32"
     tolerance: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    incomparable: str | None = None  # why its outputs cannot be held against a reference: "the model is random"
 
 
 @dataclass(frozen=True, kw_only=True)

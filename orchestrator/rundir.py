@@ -189,7 +189,8 @@ def _model_json(model: PreparedModel) -> dict[str, Any]:
     return {
         "name": model.name, "sha256": model.sha256, "inputs": [asdict(tensor) for tensor in model.inputs],
         "outputs": [asdict(tensor) for tensor in model.outputs], "reference_source": model.reference_source,
-        "tolerance": dict(model.tolerance), "samples": model.samples, "batchable": model.batchable, "notes": list(model.notes),
+        "tolerance": dict(model.tolerance), "incomparable": model.incomparable,
+        "samples": model.samples, "batchable": model.batchable, "notes": list(model.notes),
     }
 
 

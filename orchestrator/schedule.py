@@ -143,7 +143,9 @@ class Schedule:
             bench.stop,
         )
         result, problem = _read(outcome, trial, cells)
-        verdicts = classify([cell.id for cell in cells], outcome, result, problem, ready.tolerance)
+        verdicts = classify(
+            [cell.id for cell in cells], outcome, result, problem, ready.tolerance, ready.incomparable
+        )
         record = _record(bench, ready, outcome, result, limits)
         seen = {**self._envelope(slot, cells[0]), **record}
         gate = gate_trial(seen, self.peers[-PEERS:])
@@ -221,7 +223,6 @@ def _record(
 ) -> dict[str, Any]:
     """The part of a record that the cells of a trial share."""
     env, model, artifact = ready.env, ready.model, ready.artifact
-    limits = bench.limits(len(bench.cpus) and max(bench.cpus))
     return {
         "exit_code": outcome.exit_code, "log_tail": outcome.log_tail, "isolation": bench.isolation.kind.value,
         "not_enforced": list(outcome.not_enforced),
@@ -230,7 +231,7 @@ def _record(
         },
         "model": {
             "name": ready.name, "sha256": ready.sha256, "reference_source": model.reference_source,
-            "tolerance": ready.tolerance,
+            "tolerance": ready.tolerance, "incomparable": ready.incomparable,
         },
         "host": dict(bench.host), "limits": {"cpus": list(limits.cpus), "memory_mb": bench.memory_mb, "pids": limits.pids},
         "convert": _convert(artifact), "started": outcome.started, "wall_s": outcome.wall_s,

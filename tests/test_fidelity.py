@@ -40,3 +40,9 @@ def test_a_worse_output_is_never_right_where_a_better_one_is_wrong(one: float, o
     better, worse = sorted((one, other))
     if wrong_answer_reason({**GOOD, "rel_l2": better}, {}):
         assert wrong_answer_reason({**GOOD, "rel_l2": worse}, {})
+
+
+def test_outputs_of_a_random_model_need_only_exist_in_the_right_shape() -> None:
+    far = {"rel_l2": 0.94, "cosine": 0.4, "nan": 0, "inf": 0, "checked": 16}
+    assert wrong_answer_reason(far, {}, "the model is random") is None
+    assert wrong_answer_reason({"checked": 0, "problem": "output 'y' has shape [2]"}, {}, "the model is random") is not None

@@ -14,8 +14,8 @@ from orchestrator.model import Status
 _ORDER = {"start": 0, "middle": 1, "end": 2}
 
 
-def anchor_drift(records: Sequence[Mapping[str, Any]], minimum_effect: float) -> list[str]:
-    """A sentence per anchor cell whose median moved by more than the minimum effect during the run."""
+def anchor_drift(records: Sequence[Mapping[str, Any]], minimum_effect: float, names: Mapping[str, str]) -> list[str]:
+    """A sentence per anchor cell whose median moved by more than the minimum effect; `names`: cells in words, by id."""
     by_cell: dict[str, list[tuple[tuple[int, str], str, float]]] = defaultdict(list)
     for record in records:
         place = str(record["trial"].get("anchor_at") or "")
@@ -29,7 +29,9 @@ def anchor_drift(records: Sequence[Mapping[str, Any]], minimum_effect: float) ->
         values = [middle for _, _, middle in found]
         if len(values) > 1 and max(values) / min(values) - 1 > minimum_effect:
             seen = ", ".join(f"{middle:.4g} ms at the {place}" if place else f"{middle:.4g} ms" for _, place, middle in found)
-            out.append(f"the anchor moved by {100 * (max(values) / min(values) - 1):.1f} % during the run ({cell}: {seen})")
+            moved = 100 * (max(values) / min(values) - 1)
+            out.append(f"the anchor moved by {moved:.1f} % during the run, hence the machine did: one cell, measured "
+                       f"again at the start, middle and end only to see that ({names.get(cell, cell)}: {seen})")
     return out
 
 

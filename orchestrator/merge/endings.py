@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.errors import ResultError
@@ -26,6 +26,8 @@ class Ending:
     phase: str | None = None
     log_tail: str | None = None
     warning: str | None = None
+    failed: int = 0  # of `run` trials that say something of the backend
+    run: int = 0
 
 
 def record_status(record: Mapping[str, Any]) -> tuple[Status, str | None]:
@@ -43,7 +45,8 @@ def record_status(record: Mapping[str, Any]) -> tuple[Status, str | None]:
     measurement = record.get("measurement")
     if not measurement:
         return Status.CRASHED, "it ended as if all were well, but left no measurement"
-    wrong = wrong_answer_reason(measurement.get("fidelity"), (record.get("model") or {}).get("tolerance") or {})
+    model = record.get("model") or {}
+    wrong = wrong_answer_reason(measurement.get("fidelity"), model.get("tolerance") or {}, model.get("incomparable"))
     return (Status.WRONG_ANSWER, wrong) if wrong else (status, record.get("reason"))
 
 
@@ -64,28 +67,34 @@ def judged_of(records: Iterable[Mapping[str, Any]]) -> list[Judged]:
 
 def ending_of(judged: Sequence[Judged], *, invalid: Sequence[str], valid: int) -> Ending:
     """As `cell_ending`, of records that were judged already."""
-    for damning in _DAMNING:
-        for record, status, reason in judged:
-            if status is damning:
-                return _ending(record, status, reason)
     trials: dict[int, list[Judged]] = defaultdict(list)
     for item in judged:
         if not item[1].is_infrastructure:
             trials[int(item[0]["trial"]["index"])].append(item)
+    failed = [attempts[-1] for attempts in trials.values() if attempts[-1][1] is not Status.OK]
+    for damning in _DAMNING:
+        for record, status, reason in judged:
+            if status is damning:
+                return replace(_ending(record, status, reason), failed=len(failed), run=len(trials))
     if not trials:
         return _commonest(judged)
-    failed = [attempts[-1] for attempts in trials.values() if attempts[-1][1] is not Status.OK]
     if 2 * len(failed) > len(trials):
-        return _commonest(failed)
+        return replace(_commonest(failed), failed=len(failed), run=len(trials))
     if valid == 0:
         said = Counter(invalid).most_common()
         why = f": {max(said, key=lambda item: (item[1], item[0]))[0]}" if said else ""
-        return Ending(status=Status.UNSTABLE, reason=f"none of its {len(judged)} trials counts{why}")
+        return Ending(status=Status.UNSTABLE, reason=f"{_none_of(len(judged))}{why}", failed=len(failed),
+                      run=len(trials))
     if not failed:
-        return Ending(status=Status.OK)
+        return Ending(status=Status.OK, run=len(trials))
     common = _commonest(failed)
     warning = f"{len(failed)} of {len(trials)} trials failed ({common.status.value}: {common.reason or 'no reason known'})"
-    return Ending(status=Status.OK, reason=warning, phase=common.phase, log_tail=common.log_tail, warning=warning)
+    return Ending(status=Status.OK, reason=warning, phase=common.phase, log_tail=common.log_tail, warning=warning,
+                  failed=len(failed), run=len(trials))
+
+
+def _none_of(trials: int) -> str:
+    return "its only trial does not count" if trials == 1 else f"none of its {trials} trials counts"
 
 
 def _order(record: Mapping[str, Any]) -> tuple[Any, ...]:

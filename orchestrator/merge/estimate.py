@@ -32,7 +32,7 @@ class Estimate:
 
     cell: dict[str, Any]
     series: Series | None  # only of cells that are ok
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # of this cell; whoever shows them says which
 
 
 def estimate(planned: Mapping[str, Any], records: Sequence[Mapping[str, Any]], gate: Gate, *, asked: int) -> Estimate:
@@ -49,26 +49,27 @@ def estimate(planned: Mapping[str, Any], records: Sequence[Mapping[str, Any]], g
             invalid += [_left_out(trial.record, why) for trial in trials]
     ending = ending_of(judged, invalid=reasons, valid=len(used))
     cell = _frame(planned, [record for record, _, _ in judged], ending)
-    cell["trials"] = {"asked": asked, "valid": len(used), "invalid": sorted(invalid, key=lambda i: (i["trial"], i["attempt"]))}
+    cell["trials"] = {"asked": asked, "run": ending.run, "failed": ending.failed, "valid": len(used),
+                      "invalid": sorted(invalid, key=lambda i: (i["trial"], i["attempt"]))}
     cell["fidelity"] = _fidelity(records)
     if ending.status is Status.UNSTABLE and disturbed:
         # a rough idea of the size, under a status that says not to rely on it; never compared
         metrics, null_reasons = metrics_of(disturbed, batch)
         cell.update(state=None, metrics=metrics, stability=_stability(disturbed, asked))
         cell["stability"]["verdict"] = Stability.UNSTABLE.value
-        cell["null_reasons"] = {**null_reasons, **_missing(cell), "state": "none of its trials counts"}
+        cell["null_reasons"] = {**null_reasons, **_missing(cell, records), "state": "none of its trials counts"}
         return Estimate(cell=cell, series=None)
     if ending.status is not Status.OK:
         why = f"no estimate: the cell is {ending.status.value}"
         cell.update(state=None, metrics=no_metrics(), stability=_no_stability(why))
-        cell["null_reasons"] = {"metrics": why, "state": why, **_missing(cell)}
+        cell["null_reasons"] = {"metrics": why, "state": why, **_missing(cell, records)}
         return Estimate(cell=cell, series=None)
     metrics, null_reasons = metrics_of(used, batch)
     cell.update(state=state or None, metrics=metrics, stability=_stability(used, asked))
-    cell["null_reasons"] = {**null_reasons, **_missing(cell)}
+    cell["null_reasons"] = {**null_reasons, **_missing(cell, records)}
     if not state:
         cell["null_reasons"]["state"] = "the trials carry no probes"
-    warnings = (f"{planned['id']}: {ending.warning}",) if ending.warning else ()
+    warnings = (ending.warning,) if ending.warning else ()
     return Estimate(cell=cell, series=_series(planned, by_state), warnings=warnings)
 
 
@@ -158,9 +159,11 @@ def _stability(used: Sequence[Measured], asked: int) -> dict[str, Any]:
     return out
 
 
-def _missing(cell: Mapping[str, Any]) -> dict[str, str]:
+def _missing(cell: Mapping[str, Any], records: Sequence[Mapping[str, Any]] = ()) -> dict[str, str]:
     """Reasons for what a cell may lack whatever its status."""
-    whys = {"fidelity": "no output was compared with the reference", "evidence": "no trial got far enough to say what executed",
+    incomparable = _incomparable(records)
+    compared = f"not comparable: {incomparable}" if incomparable else "no output was compared with the reference"
+    whys = {"fidelity": compared, "evidence": "no trial got far enough to say what executed",
             "backend_version": "no trial got far enough to report it"}
     out = {name: why for name, why in whys.items() if cell[name] is None}
     for name, value in (cell["fidelity"] or {}).items():
@@ -177,7 +180,7 @@ def _no_stability(why: str) -> dict[str, Any]:
 def _fidelity(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """The worst of all trials, with the tolerance it is held against; None where nothing was compared."""
     found = [(r, r["measurement"]["fidelity"]) for r in records if (r.get("measurement") or {}).get("fidelity")]
-    if not found:
+    if not found or _incomparable(records):
         return None
     out: dict[str, Any] = {}
     for name, worst in _WORST.items():
@@ -188,6 +191,11 @@ def _fidelity(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     wrong = [why for _, one in found if (why := wrong_answer_reason(one, tolerance))]
     return {**out, "verdict": "wrong" if wrong else "within tolerance", "tolerance": tolerance,
             "reference_source": model.get("reference_source")}
+
+
+def _incomparable(records: Sequence[Mapping[str, Any]]) -> str | None:
+    """Why no outputs of the cell's model can be held against a reference; None where they can."""
+    return next((str(why) for record in records if (why := (record.get("model") or {}).get("incomparable"))), None)
 
 
 def _frame(planned: Mapping[str, Any], records: Sequence[Mapping[str, Any]], ending: Ending) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from orchestrator.merge.anchors import anchor_drift
 from orchestrator.merge.compare import Comparison, Rule, compare, standing
 from orchestrator.merge.costs import TrialCost, cell_costs, trial_costs
 from orchestrator.merge.estimate import Estimate, estimate, group_of, hole
+from orchestrator.merge.naming import names_of
 from orchestrator.merge.state import Gate, gate_trials
 from orchestrator.model import Cell, Status
 from orchestrator.trees import without_collector
@@ -84,9 +85,10 @@ def merge(
     found = weigh(everything, planned, asked=asked, keys=keys, rule=rule)
     gate, estimates = found.gate, found.estimates
     _mark(found.cells, estimates, found.comparisons)
-    drifts = anchor_drift([r for r in found.current if r["trial"].get("anchor")], rule.minimum_effect)
+    names = names_of(found.cells)
+    drifts = anchor_drift([r for r in found.current if r["trial"].get("anchor")], rule.minimum_effect, names)
     said = [*warnings, *found.notes, *gate.warnings, *_states_said(gate), *drifts,
-            *(warning for one in estimates for warning in one.warnings)]
+            *(f"{names[str(one.cell['id'])]}: {warning}" for one in estimates for warning in one.warnings)]
     return {
         "schema": SCHEMA, "run": dict(run), "hosts": _hosts(hosts, everything, gate), "images": list(map(dict, images)),
         "models": list(map(dict, models)), "excluded": list(map(dict, excluded)), "cells": [one.cell for one in estimates],

@@ -37,7 +37,7 @@ _HALF_TOLERANCE: Mapping[str, float] = {"rel_l2": 2e-2, "cosine": 0.999, "mismat
 _QUANTISED_TOLERANCE: Mapping[str, float] = {"rel_l2": 5e-2, "cosine": 0.99, "mismatch_fraction": 0.05}
 _COARSE_AGREEMENT = 5e-2
 _AGREEMENT = 1e-2
-_CODE_VERSION = 2  # raise it when the same file would be prepared differently
+_CODE_VERSION = 3  # raise it when the same file would be prepared differently
 _SAMPLES = 16
 _MAX_INPUT_BYTES = 256 * 1024**2
 _LINK_FROM = 256 * 1024**2  # below that a copy is cheap, and safe from the original being overwritten in place
@@ -121,7 +121,7 @@ def _build(draft: _Draft, folder: Path, name: str, given: Mapping[str, Array] | 
         name=name, folder=folder, sha256=model_sha256(folder, onnx, file.external, hashes),
         inputs=_input_specs(file), outputs=_output_specs(file, answer), batchable=file.dims.batchable,
         fixed_batch=file.dims.fixed_batch, formats={"onnx": onnx}, samples=samples, reference_source=answer.source,
-        tolerance=dict(tolerance),
+        tolerance=dict(tolerance), incomparable=None if answer.repeatable else "the model is random",
         notes=(*file.notes, *draft.notes, *notes, *answer.notes, *dependence_notes(answer.outputs)))
 
 

@@ -59,6 +59,7 @@ class Answer:
     source: str
     batch_error: str | None
     notes: tuple[str, ...]
+    repeatable: bool = True  # the same input gives the same outputs
 
 
 def compute_reference(question: Question, budget: Budget, progress: Callable[[str], None]) -> Answer:
@@ -118,7 +119,7 @@ def _decide(question: Question, engine: Report, evaluator: Report) -> Answer:
         notes.append("the model is random: the same input gives different outputs, so they cannot be compared")
     if chosen.varying_shapes:
         notes.append("an output's shape depends on the values of the input: only one sample is used")
-    return Answer(outputs=outputs, source=source, batch_error=None, notes=tuple(notes))
+    return Answer(outputs=outputs, source=source, batch_error=None, notes=tuple(notes), repeatable=chosen.repeatable)
 
 
 def _compare(question: Question, engine: Report, evaluator: Report) -> tuple[Report, str, tuple[str, ...]]:

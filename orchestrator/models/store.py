@@ -45,12 +45,13 @@ DESCRIPTION: dict[str, Any] = {
 _SCHEMA: dict[str, Any] = {
     "type": "object", "additionalProperties": False, "properties": {
         **DESCRIPTION, "schema": {"const": SCHEMA_NAME}, "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "incomparable": {"type": ["string", "null"], "maxLength": 200},
         "fixed_batch": {"type": "integer", "minimum": 1}, "opsets": {"type": "object"}, "operators": {"type": "object"},
         "files": {"type": "object", "additionalProperties": {
             "type": "object", "required": ["size", "sha256"], "additionalProperties": False,
             "properties": {"size": {"type": "integer"}, "sha256": {"type": "string"}}}}},
 }
-_SCHEMA["required"] = sorted(_SCHEMA["properties"])
+_SCHEMA["required"] = sorted(set(_SCHEMA["properties"]) - {"incomparable"})  # models prepared before it was known lack it
 
 
 def hashes_of(cache_dir: Path) -> FileHashes:
@@ -120,7 +121,8 @@ def load_prepared(folder: Path) -> PreparedModel:
         name=plain["name"], folder=folder, sha256=plain["sha256"], inputs=_specs(plain["inputs"]),
         outputs=_specs(plain["outputs"]), batchable=plain["batchable"], fixed_batch=plain["fixed_batch"],
         formats=plain["formats"], samples=plain["samples"], reference_source=plain["reference_source"],
-        tolerance=plain["tolerance"], notes=tuple(plain["notes"]))
+        tolerance=plain["tolerance"], notes=tuple(plain["notes"]),
+        incomparable=plain.get("incomparable"))
 
 
 def safe_relative(name: str) -> str:

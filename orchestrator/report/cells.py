@@ -73,6 +73,12 @@ class CellView:
         return one_line(verdict, 20) if verdict else None
 
     @property
+    def not_comparable(self) -> str | None:
+        """Why an ok cell's outputs were held against nothing; None where they were, or where it is not ok."""
+        why = part(self.raw, "null_reasons").get("fidelity")
+        return one_line(why) if self.is_ok and why and self.raw.get("fidelity") is None else None
+
+    @property
     def batches_by_rows(self) -> bool:
         """The backend has no batch dimension: N rows were run one by one."""
         return part(self.raw, "evidence").get("batching") in ("loop", "rows") and self.raw.get("batch") != 1
@@ -210,6 +216,8 @@ def detail_items(cell: CellView) -> list[tuple[str, Shown]]:
 
 def fidelity_items(cell: CellView) -> list[tuple[str, str]]:
     """(name, value) of every fidelity figure there is; where the reference came from stands with the model."""
+    if cell.not_comparable:
+        return [("", cell.not_comparable)]
     return [(one_line(key, 40).replace("_", " "), _digits(value)) for key, value in part(cell.raw, "fidelity").items()
             if key != "reference_source" and value not in (None, {})]
 

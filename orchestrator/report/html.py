@@ -22,6 +22,7 @@ from orchestrator.report.conditions import (
     settings_text,
     warnings_of,
 )
+from orchestrator.report.marks import legend_of, marks_of
 from orchestrator.report.metrics import COLD_START, LATENCY, METRICS, VIEW_TITLES, View
 from orchestrator.report.plots import cold_start, interval_plot, plot_data
 from orchestrator.report.status import StatusText, status_text
@@ -59,7 +60,8 @@ def render_html(matrix: Mapping[str, Any]) -> str:
         plots=plots, data={anchor: plot_data(found) for anchor, found in plots.items()},
         metrics=METRICS, phases={path for path, _ in COLD_START},
         metric_value=metric_value, metric_title=metric_title, details_of=detail_items, cold_start=cold_start,
-        fidelity=fidelity_items,
+        fidelity=fidelity_items, marks_of=marks_of, legend=legend_of(view.cells),
+        anchored=any("anchor" in warning for warning in warnings_of(view)),
         neighbours=neighbours, said=said, counted=counted,
         evidence=_evidence, trials=_trials, measured_as=_measured_as, settings=settings_text,
         ablations=lambda model: ablations(model, matrix),

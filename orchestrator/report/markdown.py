@@ -10,6 +10,7 @@ from orchestrator.model import Status
 from orchestrator.report.ablation import Ablation, ablations
 from orchestrator.report.cells import CellView, part
 from orchestrator.report.conditions import Table, condition_tables, excluded_table, headline, warnings_of
+from orchestrator.report.marks import legend_of, marks_of
 from orchestrator.report.metrics import View
 from orchestrator.report.status import status_text
 from orchestrator.report.text import joined, one_line
@@ -43,6 +44,7 @@ def render_markdown(matrix: Mapping[str, Any]) -> str:
               "- **? name** open: not told apart from it, and they may still differ"]
     if any(cell.batches_by_rows for cell in view.cells):
         lines.append("- **†** the backend has no batch dimension here: the rows of a batch ran one by one")
+    lines += [f"- **{escape(mark.sign)}** {mark.meaning}" for mark in legend_of(view.cells)]
     present = {cell.status.name: cell.status for cell in view.cells if not cell.is_ok}
     ordered = [s.value for s in Status if s.value in present] + sorted(set(present) - {s.value for s in Status})
     lines += [f"- **{escape(status_text(key).title)}** {status_text(key).meaning}" for key in ordered]
@@ -113,7 +115,7 @@ def _cell(cell: CellView, column: Column) -> str:
         parts.append(figure if shown.why is None else f"– {escape(shown.why)}")
         tied, unclear = neighbours(cell, column)
         marks = [f"{sign} {escape(', '.join(names))}" for sign, names in (("=", tied), ("?", unclear)) if names]
-        marks += [escape(cell.verdict)] if cell.verdict and cell.verdict != "stable" and cell.is_ok else []
+        marks += [escape(mark.text) for mark in marks_of(cell)]
         marks += ["†"] if cell.batches_by_rows else []
         parts.append(" · ".join([speed.text if speed.why is None else f"– {escape(speed.why)}", *marks]))
     if not cell.is_ok:

@@ -16,11 +16,12 @@ from rich.text import Text
 from orchestrator.report.answers import Verdict
 from orchestrator.report.cells import CellView
 from orchestrator.report.conditions import headline, warnings_of
+from orchestrator.report.marks import legend_of, marks_of
 from orchestrator.report.metrics import View
 from orchestrator.report.status import Family
 from orchestrator.report.text import one_line
 from orchestrator.report.verdicts import counted, said
-from orchestrator.report.view import Column, ModelView, build_view, neighbours
+from orchestrator.report.view import Column, ModelView, ReportView, build_view, neighbours
 
 _REASON = 48  # characters of a reason in a cell: the report has the rest
 _OPEN_SHOWN = 6  # open comparisons per model
@@ -61,12 +62,24 @@ def _print(console: Console, matrix: Mapping[str, Any], report: Path | None, sty
         console.print()
     if any(cell.batches_by_rows for cell in view.cells):
         console.print(Text("† the backend has no batch dimension here: the rows of a batch ran one by one", style="dim"))
+    for sign, meaning in _explained(view):
+        console.print(Text(f"{sign}: {meaning}", style="dim"), soft_wrap=True)
     for warning in warnings_of(view):
         console.print(Text(f"! {warning}", style="yellow"), soft_wrap=True)
     for term, text in headline(view)[:1]:
         console.print(Text(f"{term}: {text}"), soft_wrap=True)
     if report is not None:
         console.print(Text(f"Report: {report}", style="bold"), soft_wrap=True)
+
+
+def _explained(view: ReportView) -> list[tuple[str, str]]:
+    """The signs that occur in the tables, with their meanings."""
+    near = [neighbours(cell, column) for model in view.models for column in model.columns for cell in column.cells
+            if cell.has_figures]
+    known = [("★", "decided to be faster than all others", any(cell.is_best for cell in view.cells)),
+             ("= name", "tied with it, within the minimum effect", any(tied for tied, _ in near)),
+             ("? name", "open: they may differ, and the trials cannot tell yet", any(unclear for _, unclear in near))]
+    return [(sign, meaning) for sign, meaning, there in known if there] + [(m.sign, m.meaning) for m in legend_of(view.cells)]
 
 
 def _print_comparisons(console: Console, model: ModelView) -> None:
@@ -108,8 +121,8 @@ def _cell(cell: CellView, column: Column) -> Text:
         for sign, names in (("=", tied), ("?", unclear)):
             if names:
                 text.append(f" {sign} {', '.join(names)}", style="dim")
-        if cell.is_ok and cell.verdict not in (None, "stable"):
-            text.append(f" {cell.verdict}", style="yellow")
+        for mark in marks_of(cell):
+            text.append(f" {mark.text}", style="yellow")
         if cell.batches_by_rows:
             text.append(" †")
     if not cell.is_ok:

@@ -27,7 +27,7 @@ def test_the_estimate_is_the_median_of_the_trials_medians_with_their_range() -> 
     assert latency["p50"] == pytest.approx(2.02, abs=1e-5)
     assert latency["ci95"] == pytest.approx([1.9, 2.1], abs=1e-5)
     assert cell["metrics"]["throughput_ips"] == pytest.approx(4 / 2.02e-3, rel=0.01)
-    assert cell["trials"] == {"asked": 5, "valid": 5, "invalid": []}
+    assert cell["trials"] == {"asked": 5, "run": 5, "failed": 0, "valid": 5, "invalid": []}
     assert cell["status"] == "ok"
     assert cell["state"] == "s1"
     assert cell["backend_version"] == "1.2.3"

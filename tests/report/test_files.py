@@ -106,7 +106,7 @@ def test_terminal_gets_plain_text_where_it_is_no_terminal() -> None:
     assert not [line for line in lines if line != line.rstrip()]
     for _, reason, _, _ in FAILURES.values():
         assert reason[:40] in out.getvalue()
-    assert sum("★" in line for line in lines) == 1, "both winners of the sample stand in one row"
+    assert sum("★" in line and " | " in line for line in lines) == 1, "both winners of the sample stand in one row"
 
 
 class Terminal(io.StringIO):
