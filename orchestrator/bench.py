@@ -10,7 +10,10 @@ from typing import Any
 from orchestrator.artifacts import Artifact, Artifacts
 from orchestrator.classify import Verdict
 from orchestrator.errors import InfermatrixError
+from orchestrator.gpus import Gpu, gpu_of, is_gpu
 from orchestrator.isolation.base import Isolation, Stop
+from orchestrator.meters.host import HostMeters
+from orchestrator.meters.sources import SourceKind
 from orchestrator.model import MEMBERS_JOIN, BackendSpec, Cell, Limits, Phase, PreparedModel, Profile, ReadyEnv, Status, TrialSpec
 from orchestrator.protocol import JOB
 from orchestrator.records import RecordStore, record_key
@@ -25,6 +28,7 @@ class Ready:
     model: PreparedModel
     artifact: Artifact | None
     format: str
+    gpu: Gpu | None = None
     members: tuple[Ready, ...] = ()  # of an ensemble, each by itself; what stands above is then the first one's
 
     @property
@@ -77,7 +81,9 @@ class Bench:
     store: RecordStore
     stop: Stop
     say: Callable[[str], None]
-    _resolved: dict[tuple[str, str, str], Ready | Verdict] = field(default_factory=dict)
+    meters: HostMeters
+    gpus: tuple[Gpu, ...] = ()
+    _resolved: dict[tuple[str, str, str, str], Ready | Verdict] = field(default_factory=dict)
 
     def limits(self, cores: int) -> Limits:
         """Equal resources for all cells that get so many cores."""
@@ -86,10 +92,20 @@ class Bench:
     def resolve(self, spec: TrialSpec) -> Ready | Verdict:
         """What the spec's trials run with, converting the model now if need be; or why they cannot run."""
         cell = spec.cells[0]
-        key = (cell.label, cell.model, cell.precision)
+        key = (cell.label, cell.model, cell.precision, cell.device)
         if key not in self._resolved:
-            self._resolved[key] = self._resolve(cell, cell.model) if len(cell.members) == 1 else self._resolve_all(cell)
+            found = self._resolve(cell, cell.model) if len(cell.members) == 1 else self._resolve_all(cell)
+            self._resolved[key] = self._on_device(found, cell.device)
         return self._resolved[key]
+
+    def _on_device(self, ready: Ready | Verdict, device: str) -> Ready | Verdict:
+        if isinstance(ready, Verdict) or not is_gpu(device):
+            return ready
+        gpu = gpu_of(device, self.gpus)
+        if gpu is None:
+            found = ", ".join(f"{one.index}: {one.name}" for one in self.gpus) or self.meters.missing.get(SourceKind.GPU, "none")
+            return Verdict(status=Status.NOT_RUN, reason=f"this machine has no GPU `{device}` ({found})", phase=None)
+        return replace(ready, gpu=gpu)
 
     def _resolve_all(self, cell: Cell) -> Ready | Verdict:
         """An ensemble: as its members, or why the first that cannot run cannot."""
@@ -140,6 +156,7 @@ class Bench:
                 "host": self.host["fingerprint"], "isolation": self.isolation.kind.value,
                 "cpus": list(self.cpus[cell.cores]),
                 "memory_mb": self.memory_mb, "protocol": JOB, "seed": self.seed,
+                **({"gpu": gpu.uuid} if (gpu := gpu_of(cell.device, self.gpus)) else {}),
                 "measure": [
                     profile.min_duration_s, profile.min_iterations, profile.max_iterations, profile.warmup_s, profile.max_cell_s,
                 ],

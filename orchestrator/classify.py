@@ -35,8 +35,12 @@ class Verdict:
 def classify(
     cells: Sequence[str], outcome: Outcome, result: Mapping[str, Any] | None, problem: str | None, tolerance: Mapping[str, float],
     incomparable: str | None = None,
+    *, gpu_lost: str | None = None,
 ) -> dict[str, Verdict]:
-    """A verdict per cell id, from the process's ending and its validated result (or the `problem` with it)."""
+    """A verdict per cell id, from the process's ending and its validated result (or the `problem` with it).
+
+    `gpu_lost`: what NVML says of the trial's GPU, if it is that it is gone; then no failure is the backend's.
+    """
     reported = {cell["id"]: cell for cell in (result or {}).get("cells", ())}
     rest = _of_the_rest(outcome, result, problem)
     child_killed = outcome.oom_killed and outcome.ending is Ending.EXITED and bool(result and result.get("complete"))
@@ -49,6 +53,8 @@ def classify(
             verdicts[cell] = _of_reported(reported[cell], result or {}, tolerance, incomparable)
         else:
             verdicts[cell] = rest
+        if gpu_lost is not None and verdicts[cell].status not in (Status.OK, Status.INTERRUPTED):
+            verdicts[cell] = Verdict(status=Status.GPU_LOST, reason=gpu_lost, phase=_last_phase(outcome))
     return verdicts
 
 

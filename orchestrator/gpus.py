@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+CUDA = "cuda"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,20 +21,51 @@ class Gpu:
     memory_mb: int
 
 
-def read_gpus(*, deadline_s: float = 10.0) -> tuple[tuple[Gpu, ...], str | None]:
-    """All NVIDIA GPUs that NVML shows, or () and the reason; a driver that hangs is left behind at the deadline."""
+def read_gpus(*, deadline_s: float = 10.0, library: Any = None) -> tuple[tuple[Gpu, ...], str | None]:
+    """All NVIDIA GPUs that NVML shows, or () and the reason; a driver that hangs is left behind at the deadline.
+
+    `library` answers in the place of pynvml: a recording.
+    """
     answers: list[tuple[tuple[Gpu, ...], str | None]] = []
-    thread = threading.Thread(target=lambda: answers.append(_ask_nvml()), name="nvml", daemon=True)
+    thread = threading.Thread(target=lambda: answers.append(_ask_nvml(library)), name="nvml", daemon=True)
     thread.start()
     thread.join(deadline_s)
     return answers[0] if answers else ((), f"NVML gave no answer within {deadline_s:g} s: is the driver wedged?")
 
 
-def _ask_nvml() -> tuple[tuple[Gpu, ...], str | None]:
+def nvml_library() -> tuple[Any, str | None]:
+    """The module that speaks to NVML, or None and why not."""
     try:
         import pynvml  # an extra: most machines have no GPU
     except ImportError:
-        return (), "nvidia-ml-py is not installed (pip install 'infermatrix[gpu]')"
+        return None, "nvidia-ml-py is not installed (pip install 'infermatrix[gpu]')"
+    return pynvml, None
+
+
+def gpu_of(device: str, gpus: Sequence[Gpu]) -> Gpu | None:
+    """The GPU that a cell's device means: `cuda` (the first), `cuda:1`, `cuda:GPU-<uuid>` (or how that begins).
+
+    None for a CPU and where there is no such GPU, or more than one.
+    """
+    kind, _, which = device.partition(":")
+    if kind != CUDA:
+        return None
+    if which.startswith("GPU-"):
+        found = [gpu for gpu in gpus if gpu.uuid.startswith(which)]
+    else:
+        found = [gpu for gpu in gpus if str(gpu.index) == (which or "0")]
+    return found[0] if len(found) == 1 else None
+
+
+def is_gpu(device: str) -> bool:
+    """Whether a cell's device is a GPU."""
+    return device.partition(":")[0] == CUDA
+
+
+def _ask_nvml(library: Any = None) -> tuple[tuple[Gpu, ...], str | None]:
+    pynvml, why = (library, None) if library is not None else nvml_library()
+    if pynvml is None:
+        return (), why
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:

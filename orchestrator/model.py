@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -227,6 +227,8 @@ class RunRequest:
     limits: Limits
     deadline_s: float
     out_dir: Path  # where what comes back is put on this machine
+    gpu: str | None = None  # UUID of the one GPU that it may use
+    on_start: Callable[[int], None] | None = None  # gets the number that this machine knows the first process by
 
 
 @dataclass(frozen=True, kw_only=True)

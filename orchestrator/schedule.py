@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from orchestrator.artifacts import Artifact, own_adapter
 from orchestrator.bench import Bench, Ready
 from orchestrator.classify import Verdict, classify
 from orchestrator.merge.state import gate_trial
+from orchestrator.meters.host import TrialWatch
 from orchestrator.model import Cell, Limits, Outcome, RunRequest, Status, TrialSpec
 from orchestrator.progressline import Pace, trial_line
 from orchestrator.protocol import BadResultError, read_result, trial_job
@@ -134,19 +135,21 @@ class Schedule:
             members=[(one.model, one.artifact.file if one.artifact else None, one.format) for one in ready.members],
             adapter_file=own_adapter(ready.backend, ready.env),
         )
+        watch = bench.meters.watch(ready.gpu.uuid if ready.gpu else None)
         outcome = bench.isolation.run(
             RunRequest(
                 name=trial, env=ready.env, job=job, staged=_staged(ready),
                 max_output_bytes=MAX_TRIAL_BYTES, limits=limits,
                 deadline_s=bench.profile.trial_timeout_s, out_dir=out / "io",
+                gpu=ready.gpu.uuid if ready.gpu else None, on_start=watch.began if watch.wants_processes else None,
             ),
             bench.stop,
         )
         result, problem = _read(outcome, trial, cells)
         verdicts = classify(
-            [cell.id for cell in cells], outcome, result, problem, ready.tolerance, ready.incomparable
+            [cell.id for cell in cells], outcome, result, problem, ready.tolerance, ready.incomparable, gpu_lost=watch.lost
         )
-        record = _record(bench, ready, outcome, result, limits)
+        record = {**_record(bench, ready, outcome, result, limits), "gpu": _gpu(ready, watch)}
         seen = {**self._envelope(slot, cells[0]), **record}
         gate = gate_trial(seen, self.peers[-PEERS:])
         if any(verdicts[cell.id].status is Status.OK for cell in cells):
@@ -158,7 +161,8 @@ class Schedule:
                 continue  # nothing was learnt; the next run does it
             valid = verdict.status is not Status.OK or gate.valid
             self._store(
-                slot, cell, verdict, record={**record, "measurement": by_id.get(cell.id)}, valid=valid,
+                slot, cell, verdict, valid=valid,
+                record={**record, "measurement": by_id.get(cell.id), "meters": watch.cell(by_id.get(cell.id))},
                 invalid_reason=None if valid else gate.reason,
             )
         self._count(result)
@@ -240,13 +244,18 @@ def _record(
     }
 
 
+def _gpu(ready: Ready, watch: TrialWatch) -> dict[str, Any] | None:
+    """Which GPU the trial had, and what set it apart from its peers' there; None for a CPU."""
+    return None if ready.gpu is None else {**asdict(ready.gpu), **(watch.disturbance() or {})}
+
+
 def _bare(bench: Bench, cell: Cell) -> dict[str, Any]:
     """A record of a cell that never got to run."""
     return {
         "exit_code": None, "log_tail": "", "isolation": bench.isolation.kind.value, "not_enforced": [], "env": None,
         "model": {"name": cell.model, "sha256": bench.sha256(cell)}, "host": dict(bench.host),
         "limits": None, "convert": None, "started": None, "wall_s": None, "container_start_ms": None, "result": None,
-        "measurement": None,
+        "measurement": None, "gpu": None, "meters": None,
     }
 
 

@@ -25,6 +25,7 @@ from orchestrator.isolation.docker import DockerIsolation
 from orchestrator.isolation.hostlock import engine_lock, file_lock
 from orchestrator.isolation.local import LocalIsolation
 from orchestrator.isolation.reap import reap
+from orchestrator.meters.host import HostMeters
 from orchestrator.model import EnvSpec, IsolationKind, Limits, PreparedModel, ReadyEnv
 from orchestrator.modelset import ModelSet
 from orchestrator.plan.plan import Plan
@@ -92,8 +93,9 @@ def execute(work: Work) -> Done:
     Raises:
         EngineError: the engine went away before the first trial.
     """
-    with work.stop.on_signals(), file_lock(work.say, work.stop), _isolation(work) as (isolation, client):
-        bench = _prepare(work, isolation)
+    with work.stop.on_signals(), file_lock(work.say, work.stop), _isolation(work) as (isolation, client), \
+            contextlib.closing(HostMeters.open(work.facts.gpus, work.facts.gpus_reason)) as meters:
+        bench = _prepare(work, isolation, meters)
         bench.store.forget_infrastructure()  # what the host failed at is asked of it anew, with all its attempts
         schedule = Schedule(bench=bench, progress=bench.store.progress())
         rounds = [_with_anchors(work.plan, number) for number in range(len(work.plan.rounds))]
@@ -107,6 +109,7 @@ def execute(work: Work) -> Done:
             work.say(f"{due} trials of {len(work.plan.specs)} model loads are due")
             with _engine_lock(work, client, bench), work.stop.patience():
                 schedule.prepare(rounds)
+                _begin_meters(work, bench)
                 tally = schedule.run(rounds)
                 if budget is not None:
                     budget.spend()
@@ -151,7 +154,17 @@ def _engine_lock(work: Work, client: docker.DockerClient | None, bench: Bench) -
     return engine_lock(client, image, work.say, work.stop)
 
 
-def _prepare(work: Work, isolation: Isolation) -> Bench:
+def _begin_meters(work: Work, bench: Bench) -> None:
+    """Start the host's meters, and take idle power now: all is prepared and nothing runs yet."""
+    meters = bench.meters
+    meters.sampler.start(avoid=sorted({cpu for cpus in bench.cpus.values() for cpu in cpus}))
+    meters.measure_idle(work.stop.event.wait)
+    if meters.idle_w:
+        known = (f"{name} {'not known' if watts is None else f'{watts:.1f} W'}" for name, watts in meters.idle_w.items())
+        work.say(f"idle power: {', '.join(known)}")
+
+
+def _prepare(work: Work, isolation: Isolation, meters: HostMeters) -> Bench:
     """Environments, then models (which may need one of them)."""
     plan, config = work.plan, work.plan.config
     rows = {cell.label: cell for cell in plan.cells}
@@ -181,7 +194,7 @@ def _prepare(work: Work, isolation: Isolation) -> Bench:
         models=models, cpus=limits, memory_mb=config.limits.memory_mb, profile=config.profile, seed=config.seed,
         artifacts=Artifacts(cache=work.cache, isolation=isolation, limits=widest, stop=work.stop, say=work.say),
         host={"name": "local", "fingerprint": work.facts.fingerprint}, store=RecordStore(work.rundir.records),
-        stop=work.stop, say=work.say,
+        stop=work.stop, say=work.say, meters=meters, gpus=work.facts.gpus,
     )
 
 

@@ -10,15 +10,17 @@ import fidelity
 import measure
 import numpy as np
 from adapters.base import Adapter, Fallback, Unsupported
-from cgroups import Cgroup
+from cgroups import Cgroup, Missing
 from events import EventLog
 from failures import cell_status
 from gate import ALONE, Alone
 from job import CellJob, TrialJob
-from meters import PeakMeter, Reasons, Usage, used
+from meters import PeakMeter, Reasons, Usage, used, window
+from resident import device_resident
 
 _UNMEASURED = ("first_inference_ms", "warmup_ms", "warmup_iterations", "measure_ms", "iterations", "samples", "cpu_time_s",
-               "wall_s", "threads_seen", "threads_active", "context_switches", "nr_throttled", "memory", "fidelity")
+               "wall_s", "threads_seen", "threads_active", "context_switches", "voluntary_switches", "involuntary_switches",
+               "nr_throttled", "throttled_s", "memory", "fidelity", "window", "synchronize_ms", "device_resident")
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class _Attempt:
         limits = bench.gate.start(limits)
         before = Usage.now(bench.cgroup)
         loop = measure.timed_loop(predict, batches, capture, limits, min(warm.samples))
-        bench.adapter.synchronize()
+        left_over = measure.synchronized(bench.adapter.synchronize)
         after = Usage.now(bench.cgroup)
         memory = self._memory()
         gc.enable()
@@ -116,6 +118,9 @@ class _Attempt:
         if len(loop.samples) < job.min_iterations:
             raise measure.TooSlow("{} of {} inferences in {:.3g} s, and a cell may take {:g} s".format(
                 len(loop.samples), job.min_iterations, loop.wall_ns / 1e9, job.max_cell_s))
+        self.cell["synchronize_ms"] = left_over / 1e6
+        measure.refuse_unfinished(left_over, loop.samples)
+        self.cell["window"] = window(loop.begin_ns, loop.begin_ns + loop.wall_ns, len(loop.samples) * job.batch)
         self.cell.update(
             measure_ms=loop.wall_ns / 1e6, wall_s=loop.wall_ns / 1e9, iterations=len(loop.samples),
             samples=measure.pack(loop.samples), **used(before, after, self.reasons))
@@ -127,6 +132,8 @@ class _Attempt:
         self.cell["output_buffers"] = "reused" if capture.reused else "own"
         self._compare(batches, capture)
         self.cell["verify_ms"] = (time.perf_counter() - began) * 1e3
+        self.cell["device_resident"] = self.reasons.get(
+            "device_resident", lambda: device_resident(bench.adapter, batches, limits, min(warm.samples)))
 
     def _enter(self, phase: str) -> None:
         self.phase = phase
@@ -145,8 +152,19 @@ class _Attempt:
         return {
             "process_peak_mb": reasons.get("memory.process_peak_mb", peak.peak_mb),
             "cgroup_peak_mb": reasons.get("memory.cgroup_peak_mb", self.bench.cgroup.memory_peak_mb),
+            **self._cgroup_parts(),
             "baseline_mb": self.bench.baseline_mb,
         }
+
+    def _cgroup_parts(self) -> Dict[str, Any]:
+        """The control group's memory at the end of the timed loop: that of processes and the page cache apart."""
+        names = ("anon", "file", "inactive_file", "working")
+        try:
+            found = self.bench.cgroup.memory_parts()
+        except (Missing, ValueError) as error:
+            self.reasons.items.update({"memory.cgroup_{}_mb".format(name): str(error) for name in names})
+            found = {}
+        return {"cgroup_{}_mb".format(name): found.get(name) for name in names}
 
     def _delta(self, memory: Dict[str, Any], batches: measure.Batches, capture: measure.Capture) -> Dict[str, Any]:
         """Adds what inference itself took: the peak less the loaded baseline, less what only this harness holds."""

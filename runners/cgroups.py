@@ -93,6 +93,21 @@ class Cgroup:
         self._own()
         return int(text) / 2 ** 20
 
+    def memory_parts(self) -> Dict[str, float]:
+        """What the group holds now, in MiB: `anon` (memory of processes), `file` (page cache, shared memory included),
+        `inactive_file` (what of it the kernel would drop first) and `working` (all that is in use, less `inactive_file`,
+        which is what container engines show as usage). A peak cannot be told apart in hindsight; this can.
+        """
+        stat = self._text(self._groups.memory, "memory.stat")
+        names = {"anon": ("total_rss", "rss"), "file": ("total_cache", "cache"),
+                 "inactive_file": ("total_inactive_file", "inactive_file")}
+        if self.version != 1:
+            names = {name: (name,) for name in names}
+        parts = {name: _any_field(stat, known, "memory.stat") / 2 ** 20 for name, known in names.items()}
+        used = self._text(self._groups.memory, "memory.usage_in_bytes" if self.version == 1 else "memory.current")
+        self._own()
+        return {**parts, "working": max(0.0, int(used) / 2 ** 20 - parts["inactive_file"])}
+
     def oom_kills(self) -> int:
         """How many processes of the group were killed for memory."""
         name = "memory.oom_control" if self.version == 1 else "memory.events"
@@ -101,6 +116,13 @@ class Cgroup:
     def throttled(self) -> int:
         """How many periods the group was held back in for having used its share of CPU time."""
         return _field(self._text(self._groups.cpu, "cpu.stat"), "nr_throttled", "cpu.stat")
+
+    def throttled_s(self) -> float:
+        """For how long it was held back, in seconds, summed over its CPUs."""
+        text = self._text(self._groups.cpu, "cpu.stat")
+        if self.version == 1:
+            return _field(text, "throttled_time", "cpu.stat") / 1e9
+        return _field(text, "throttled_usec", "cpu.stat") / 1e6
 
     def _text(self, folder: Optional[str], name: str) -> str:
         if folder is None:
@@ -142,6 +164,12 @@ def _field(text: str, name: str, file: str) -> int:
         if len(parts) == 2 and parts[0] == name:
             return int(parts[1])
     raise Missing("{} has no {}".format(file, name))
+
+
+def _any_field(text: str, names: Tuple[str, ...], file: str) -> int:
+    """The first of `names` that is there: version 1 shows sums over child groups as `total_…`, if at all."""
+    present = {line.split(" ", 1)[0] for line in text.splitlines()}
+    return _field(text, next((name for name in names if name in present), names[-1]), file)
 
 
 def _read(path: str, strict: bool = False) -> str:

@@ -193,6 +193,25 @@ def timed_loop(predict: Predict, batches: Batches, capture: Capture, limits: Lim
     return loop
 
 
+def synchronized(synchronize: Callable[[], None]) -> int:
+    """How long the device was still busy after the last inference had returned, in ns."""
+    before = time.perf_counter_ns()
+    synchronize()
+    return time.perf_counter_ns() - before
+
+
+def refuse_unfinished(left_over_ns: int, samples: Sequence[int]) -> None:
+    """An inference that returns before its work is done was not timed, only started.
+
+    Raises:
+        BadOutput: after the loop the device worked on for more than half of the quickest inference (and over 1 ms, which
+            is beyond what waiting for nothing takes).
+    """
+    if left_over_ns > max(1_000_000, min(samples, default=0) // 2):
+        raise BadOutput("predict() returned before its work was done: the device was busy for another {:.3g} ms".format(
+            left_over_ns / 1e6))
+
+
 def secure_outputs(predict: Predict, batches: Batches, capture: Capture) -> None:
     """Where the kept outputs share memory (a buffer that the backend reuses), run again and copy each at once."""
     kept = capture.kept()

@@ -84,10 +84,12 @@ class Usage:
     """Counters of this process at one moment."""
 
     cpu_ns: int
-    switches: int
+    voluntary: int  # context switches: it waited for something
+    involuntary: int  # context switches: its CPU was taken from it
     threads: Optional[int]
     ticks: Dict[str, int]  # task id → CPU time of that thread, in clock ticks
     throttled: Optional[int]
+    throttled_s: Optional[float]
 
     @staticmethod
     def now(cgroup: Cgroup) -> Usage:
@@ -95,9 +97,10 @@ class Usage:
         used = resource.getrusage(resource.RUSAGE_SELF)
         reasons = Reasons()
         return Usage(
-            cpu_ns=time.clock_gettime_ns(time.CLOCK_PROCESS_CPUTIME_ID), switches=used.ru_nvcsw + used.ru_nivcsw,
+            cpu_ns=time.clock_gettime_ns(time.CLOCK_PROCESS_CPUTIME_ID), voluntary=used.ru_nvcsw,
+            involuntary=used.ru_nivcsw,
             threads=reasons.get("", lambda: status_field(_read("/proc/self/status"), "Threads")), ticks=task_ticks(),
-            throttled=reasons.get("", cgroup.throttled),
+            throttled=reasons.get("", cgroup.throttled), throttled_s=reasons.get("", cgroup.throttled_s),
         )
 
 
@@ -129,10 +132,10 @@ def used(before: Usage, after: Usage, reasons: Reasons) -> Dict[str, Any]:
             raise Missing("/proc/self/status shows no threads")
         return max(before.threads, after.threads)
 
-    def throttled() -> int:
-        if before.throttled is None or after.throttled is None:
+    def since(first: Optional[float], last: Optional[float]) -> float:
+        if first is None or last is None:
             raise Missing("no control group that shows throttling is visible")
-        return max(0, after.throttled - before.throttled)
+        return max(0, last - first)
 
     def active() -> int:
         if not after.ticks:
@@ -143,9 +146,22 @@ def used(before: Usage, after: Usage, reasons: Reasons) -> Dict[str, Any]:
         "cpu_time_s": (after.cpu_ns - before.cpu_ns) / 1e9,
         "threads_seen": reasons.get("threads_seen", threads),
         "threads_active": reasons.get("threads_active", active),
-        "context_switches": after.switches - before.switches,
-        "nr_throttled": reasons.get("nr_throttled", throttled),
+        "context_switches": after.voluntary + after.involuntary - before.voluntary - before.involuntary,
+        "voluntary_switches": after.voluntary - before.voluntary,
+        "involuntary_switches": after.involuntary - before.involuntary,
+        "nr_throttled": reasons.get("nr_throttled", lambda: since(before.throttled, after.throttled)),
+        "throttled_s": reasons.get("throttled_s", lambda: since(before.throttled_s, after.throttled_s)),
     }
+
+
+def window(begin_ns: int, end_ns: int, inferences: int) -> Dict[str, int]:
+    """When the timed loop ran, for meters that the host reads: monotonic time, in ns, and how to check that the host's
+    clock is the same one (the offset to the time of day is what tells two kernels, or two time namespaces, apart).
+
+    `inferences`: rows of batches that were inferred between the two.
+    """
+    return {"begin_ns": begin_ns, "end_ns": end_ns, "inferences": inferences,
+            "clock_offset_ns": time.time_ns() - time.perf_counter_ns()}
 
 
 class Surroundings:

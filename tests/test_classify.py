@@ -107,3 +107,14 @@ def test_every_ending_gets_a_status_and_only_ok_goes_without_a_reason(
     assert (verdict.status is Status.OK) == (verdict.reason is None)
     if not cells:
         assert verdict.status is not Status.OK
+
+
+@pytest.mark.parametrize("got", [None, result({"id": "c", "status": "failed", "reason": "CUDA error", "phase": "measure"})])
+def test_a_failure_on_a_gpu_that_is_gone_is_not_the_backend_s(got: dict[str, Any] | None) -> None:
+    found = classify(["c"], outcome(exit_code=1), got, None, {}, gpu_lost="NVML: GPU is lost")["c"]
+    assert (found.status, found.reason) == (Status.GPU_LOST, "NVML: GPU is lost")
+    assert found.status.is_infrastructure
+
+
+def test_what_was_measured_before_the_gpu_was_lost_counts() -> None:
+    assert classify(["c"], outcome(), result(ok("c")), None, {}, gpu_lost="NVML: GPU is lost")["c"].status is Status.OK

@@ -29,6 +29,7 @@ from orchestrator.isolation.leftovers import Leftovers
 from orchestrator.isolation.network import EmptyNetwork
 from orchestrator.isolation.owner import LABEL, RUN_LABEL, Owner
 from orchestrator.isolation.staging import Staging
+from orchestrator.meters.processes import is_of_container
 from orchestrator.model import Ending, EnvSpec, IsolationKind, Outcome, ReadyEnv, RunRequest
 
 IO_DIR = "/mx/io"
@@ -115,6 +116,7 @@ class DockerIsolation:
             mem_limit=memory, memswap_limit=memory, cpuset_cpus=cpus,
             ulimits=[docker.types.Ulimit(name="fsize", soft=file_bytes, hard=file_bytes)],
             log_config=docker.types.LogConfig(type="json-file", config={"max-size": "5m", "max-file": "1"}),
+            device_requests=gpu_requests(request.gpu),
         )
         # A name that says what it is makes a create that timed out and was repeated collide instead of multiply
         # (docker-py #2461).
@@ -137,6 +139,10 @@ class DockerIsolation:
         deadline = time.monotonic() + request.deadline_s
         self._api.start(container)
         laps.lap("start")
+        if request.on_start is not None:
+            pid = int(self._api.inspect_container(container)["State"].get("Pid") or 0)
+            if pid and is_of_container(pid, container):
+                request.on_start(pid)
         ending = self._wait(container, deadline, stop)
         laps.lap("run")
         request.out_dir.mkdir(parents=True, exist_ok=True)
@@ -191,6 +197,17 @@ class DockerIsolation:
             return bool(self._api.ping())
         except ENGINE_ERRORS:
             return False
+
+
+def gpu_requests(uuid: str | None) -> list[docker.types.DeviceRequest]:
+    """What gives a container one GPU, by its UUID: indices change with a reboot, and a container numbers from 0 anyway.
+
+    The engine's NVIDIA runtime hook answers to the capability `gpu`; `compute` and `utility` are CUDA and NVML. Not
+    verified on hardware.
+    """
+    if uuid is None:
+        return []
+    return [docker.types.DeviceRequest(device_ids=[uuid], capabilities=[["gpu", "compute", "utility"]])]
 
 
 def _inside(path: Path, inside: Mapping[Path, str]) -> str:

@@ -73,6 +73,8 @@ class LocalIsolation:
             with log.open("wb") as sink:
                 process = self._start(request, job_file, scratch, sink)
                 laps.lap("start")
+                if request.on_start is not None:
+                    request.on_start(process.pid)
                 ending, over_memory = _watch(process, request, stop, begin, log)
             laps.lap("run")
             code = process.returncode
@@ -91,6 +93,7 @@ class LocalIsolation:
     def _start(self, request: RunRequest, job: Path, scratch: Path, sink: IO[bytes]) -> subprocess.Popen[bytes]:
         keep = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
         env = {**keep, "HOME": str(scratch), "TMPDIR": str(scratch), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
+        env["CUDA_VISIBLE_DEVICES"] = request.gpu or ""  # a CPU's cell must not find a GPU either
         allowed = os.sched_getaffinity(0)
         # The child inherits the affinity of the thread that forks it: no code runs between fork and exec.
         os.sched_setaffinity(0, set(request.limits.cpus))

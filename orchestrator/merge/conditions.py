@@ -53,6 +53,8 @@ class Trial:
     load_start: float | None
     steal_fraction: float | None
     throttled: int
+    gpu_foreign: int = 0  # processes of others seen on its GPU at once
+    gpu_slowed: tuple[str, ...] = ()  # why the GPU's clocks were held down
 
     @property
     def round_trip(self) -> float | None:
@@ -99,13 +101,16 @@ def trial_of(record: Mapping[str, Any], key: TrialKey, known: Trial | None = Non
     cpus = len(affinity) if isinstance(affinity, list) and affinity else _cores(record["cell"])
     steal, wall = _number(environment.get("steal_ticks"), at_least_zero=True), _number(record.get("wall_s"))
     python = str(_part(result, "versions").get("python"))
+    gpu = _part(record, "gpu")
+    slowed = gpu.get("slowed_by")
     return Trial(
         key=key, measured=bool(probes), start=_probe(probes, "start"), end=_probe(probes, "end"),
         peer_group=(cpus, ".".join(python.split(".")[:2])),
         cpus=cpus,
         load_start=_number(environment.get("load1_start"), at_least_zero=True),
         steal_fraction=None if steal is None or wall is None else steal / _TICKS_PER_SECOND / (wall * cpus),
-        throttled=throttled,
+        throttled=throttled, gpu_foreign=int(_number(gpu.get("foreign_processes")) or 0),
+        gpu_slowed=tuple(map(str, slowed)) if isinstance(slowed, list) else (),
     )
 
 
@@ -193,9 +198,18 @@ def _throttle_reason(trial: Trial) -> str | None:
     return f"throttled {trial.throttled} times by a CPU quota" if trial.throttled else None
 
 
+def _gpu_foreign_reason(trial: Trial) -> str | None:
+    return f"{trial.gpu_foreign} processes of others on its GPU" if trial.gpu_foreign else None
+
+
+def _gpu_slowed_reason(trial: Trial) -> str | None:
+    return f"its GPU was slowed down: {', '.join(trial.gpu_slowed)}" if trial.gpu_slowed else None
+
+
 _CONDITIONS: Mapping[str, Callable[[Trial], str | None]] = {
     "foreign load": _load_reason, "CPU time withheld by the hypervisor": _steal_reason,
-    "throttling by a CPU quota": _throttle_reason,
+    "throttling by a CPU quota": _throttle_reason, "other processes on the GPU": _gpu_foreign_reason,
+    "a GPU that was too hot or short of power": _gpu_slowed_reason,
 }
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.merge.samples import PERCENTILES, TrialNumbers
+import numpy as np
+
+from orchestrator.merge.samples import PERCENTILES, TrialNumbers, decode_samples
 from orchestrator.merge.statistics import median, median_interval
 
 NOT_ASKED = "not measured"
@@ -31,12 +33,17 @@ class _Field:
 
 
 _ENV = "the environment's size is not known"
+_ENERGY, _GPU = "energy was not measured", "no GPU was measured"
 _FIELDS: Mapping[str, _Field] = {
     "threads_seen": _Field(path=("measurement", "threads_seen"), over_trials=max),
     "nr_throttled": _Field(path=("measurement", "nr_throttled"), over_trials=max),
+    "throttled_s": _Field(path=("measurement", "throttled_s"), over_trials=max),
     # peaks: what a deployment must have room for, so the largest seen
     "memory_peak_mb": _Field(path=("measurement", "memory", "process_peak_mb"), over_trials=max),
     "memory_cgroup_peak_mb": _Field(path=("measurement", "memory", "cgroup_peak_mb"), over_trials=max),
+    "memory_cgroup_anon_mb": _Field(path=("measurement", "memory", "cgroup_anon_mb"), over_trials=max),
+    "memory_cgroup_file_mb": _Field(path=("measurement", "memory", "cgroup_file_mb"), over_trials=max),
+    "memory_cgroup_working_mb": _Field(path=("measurement", "memory", "cgroup_working_mb"), over_trials=max),
     "memory_delta_mb": _Field(path=("measurement", "memory", "delta_mb"), over_trials=max),
     "container_start_ms": _Field(path=("container_start_ms",), reason="trials did not start containers"),
     "start_ms": _Field(path=("result", "phases", "start_ms")),
@@ -45,19 +52,32 @@ _FIELDS: Mapping[str, _Field] = {
     "load_ms": _Field(path=("result", "phases", "load_ms")),
     "compile_ms": _Field(path=("result", "phases", "compile_ms")),
     "first_inference_ms": _Field(path=("measurement", "first_inference_ms")),
-    "energy_j_per_inference": _Field(path=("measurement", "energy_j_per_inference"), reason="energy was not measured"),
+    "energy_j_per_inference": _Field(path=("meters", "energy", "j_per_inference"), reason=_ENERGY),
+    "energy_j_per_4096": _Field(path=("meters", "energy", "j_per_4096"), reason=_ENERGY),
+    "energy_gross_j_per_inference": _Field(path=("meters", "energy", "gross_j_per_inference"), reason=_ENERGY),
+    "energy_cpu_j_per_inference": _Field(path=("meters", "energy", "cpu_j_per_inference"), reason=_ENERGY),
+    "power_w": _Field(path=("meters", "energy", "power_w"), reason=_ENERGY),
+    "idle_power_w": _Field(path=("meters", "energy", "idle_w"), reason=_ENERGY),
+    "gpu_memory_mb": _Field(path=("meters", "gpu", "memory_process_mb"), over_trials=max, reason=_GPU),
+    "gpu_utilization": _Field(path=("meters", "gpu", "during", "utilization", "median"), reason=_GPU),
+    "gpu_sm_mhz": _Field(path=("meters", "gpu", "during", "sm_mhz", "median"), reason=_GPU),
+    "gpu_temperature_c": _Field(path=("meters", "gpu", "during", "temperature_c", "max"), over_trials=max, reason=_GPU),
+    "gpu_slowed_share": _Field(path=("meters", "gpu", "slowed_share"), over_trials=max, reason=_GPU),
+    "gpu_foreign_processes": _Field(path=("meters", "gpu", "foreign_processes"), over_trials=max, reason=_GPU),
     "install_mb": _Field(path=("env", "size_mb"), reason=_ENV),
     "packages": _Field(path=("env", "packages"), reason=_ENV),
 }
 _DETAILS = "details."
-_COUNTS = frozenset({"threads_seen", "nr_throttled", "packages"})
+_RATES = ("cpu_utilization", "cpu_time_s_per_inference", "voluntary_switches_per_s", "involuntary_switches_per_s")
+_COUNTS = frozenset({"threads_seen", "nr_throttled", "packages", "gpu_foreign_processes"})
 
 
 def no_metrics() -> dict[str, Any]:
     """All metrics null: a cell without an estimate."""
     return {
         "latency_ms": dict.fromkeys(("min", "mean", *PERCENTILES, "ci95")), "throughput_ips": None,
-        "throughput_ci95": None, "cpu_utilization": None, "cpu_time_s_per_inference": None, **dict.fromkeys(_FIELDS),
+        "throughput_ci95": None, **dict.fromkeys(_RATES),
+        "device_latency_ms": None, **dict.fromkeys(_FIELDS),
         "details": {},
     }
 
@@ -84,10 +104,11 @@ def metrics_of(trials: Sequence[Measured], batch: int) -> tuple[dict[str, Any], 
     metrics["details"] = {name: median(values) for name, values in details.items()}
     ends = {name: list(interval) for name, values in details.items() if (interval := median_interval(values)) is not None}
     metrics.update({"details_ci95": ends} if ends else {})
-    for name, value, why in (_cpu(trials, batch), *(_field(name, trials) for name in _FIELDS)):
-        metrics.update(value if isinstance(value, dict) else {name: value})
+    for name, value, why in (_cpu(trials, batch), _on_device(trials), *(_field(name, trials) for name in _FIELDS)):
+        figures = value if isinstance(value, dict) else {name: value}
+        metrics.update(figures)
         if why is not None:
-            reasons.update({f"metrics.{part}": why for part in (value if isinstance(value, dict) else (name,))})
+            reasons.update({f"metrics.{part}": why for part, figure in figures.items() if figure is None})
     return metrics, reasons
 
 
@@ -137,15 +158,30 @@ def _latency(numbers: Sequence[TrialNumbers]) -> tuple[dict[str, Any], dict[str,
 
 
 def _cpu(trials: Sequence[Measured], batch: int) -> tuple[str, dict[str, float | None], str | None]:
-    shares, costs = [], []
+    """What the processes took of the CPUs, and how often they were switched, per second or per inference."""
+    found: dict[str, list[float]] = {name: [] for name in _RATES}
     for trial in trials:
-        cpu, wall, calls = (_value(trial.record, ("measurement", name)) for name in ("cpu_time_s", "wall_s", "iterations"))
-        if cpu is not None and wall and calls:
-            shares.append(cpu / wall)
-            costs.append(cpu / (calls * batch))
-    why = None if shares else _reason(trials, _Field(path=("measurement", "cpu_time_s")))
-    return "cpu", {"cpu_utilization": median(shares) if shares else None,
-                   "cpu_time_s_per_inference": median(costs) if costs else None}, why
+        cpu, wall, calls, waited, taken = (_value(trial.record, ("measurement", name)) for name in (
+            "cpu_time_s", "wall_s", "iterations", "voluntary_switches", "involuntary_switches"))
+        if wall and calls:
+            rates = (cpu, wall), (cpu, calls * batch), (waited, wall), (taken, wall)
+            for name, (part, whole) in zip(_RATES, rates, strict=True):
+                found[name] += [] if part is None else [part / whole]
+    why = None if all(found.values()) else _reason(trials, _Field(path=("measurement", "cpu_time_s")))
+    return "cpu", {name: median(values) if values else None for name, values in found.items()}, why
+
+
+def _on_device(trials: Sequence[Measured]) -> tuple[str, float | None, str | None]:
+    """Median over the trials' medians of the time without the copies to the device and back, in ms."""
+    path = ("measurement", "device_resident")
+    medians = []
+    for trial in trials:
+        resident = trial.record["measurement"].get("device_resident")
+        if isinstance(resident, Mapping):
+            medians.append(float(np.median(decode_samples(resident["samples"]))) / 1e6)
+    if medians:
+        return "device_latency_ms", median(medians), None
+    return "device_latency_ms", None, _reason(trials, _Field(path=path))
 
 
 def _field(name: str, trials: Sequence[Measured]) -> tuple[str, float | int | None, str | None]:
@@ -173,7 +209,8 @@ def _reason(trials: Sequence[Measured], field: _Field) -> str:
     for trial in trials:
         part: Any = trial.record.get(field.path[0])
         said = part.get("null_reasons") if isinstance(part, Mapping) else None
-        why = said.get(".".join(field.path[1:])) if isinstance(said, Mapping) else None
-        if why:
-            return str(why)
+        for end in range(len(field.path), 1, -1):  # its own reason, or that of what it is part of
+            why = said.get(".".join(field.path[1:end])) if isinstance(said, Mapping) else None
+            if why:
+                return str(why)
     return field.reason

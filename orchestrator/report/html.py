@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from orchestrator.model import Status
 from orchestrator.report.ablation import ablations
-from orchestrator.report.cells import CellView, detail_items, fidelity_items, items, metric_title, metric_value, part
+from orchestrator.report.cells import CellView, detail_items, fidelity_items, items, part
 from orchestrator.report.conditions import (
     condition_tables,
     excluded_table,
@@ -23,7 +23,8 @@ from orchestrator.report.conditions import (
     warnings_of,
 )
 from orchestrator.report.marks import legend_of, marks_of
-from orchestrator.report.metrics import COLD_START, LATENCY, METRICS, VIEW_TITLES, View
+from orchestrator.report.metrics import COLD_START, LATENCY, VIEW_TITLES, View
+from orchestrator.report.panel import metric_rows
 from orchestrator.report.plots import cold_start, interval_plot, plot_data
 from orchestrator.report.status import StatusText, status_text
 from orchestrator.report.text import compact, one_line, tail
@@ -33,7 +34,7 @@ from orchestrator.report.view import ReportView, build_view, neighbours, other_s
 
 _HERE = Path(__file__).parent
 _LOG_BUDGET = 60_000  # characters of log in the whole page: a thousand failed cells must not make it 4 MB
-_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:µs|ms|s|MB|CI)\b|%)")
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:µs|ms|s|MB|MHz|W|J|CI)\b|%)")
 _LOG_LIMITS = (300, 4_000)
 
 
@@ -58,8 +59,8 @@ def render_html(matrix: Mapping[str, Any]) -> str:
         conditions=condition_tables(view), statuses=_legend(view),
         others=other_scenarios(view), rows_batched=any(cell.batches_by_rows for cell in view.cells),
         plots=plots, data={anchor: plot_data(found) for anchor, found in plots.items()},
-        metrics=METRICS, phases={path for path, _ in COLD_START},
-        metric_value=metric_value, metric_title=metric_title, details_of=detail_items, cold_start=cold_start,
+        phases={path for path, _ in COLD_START},
+        metric_rows=metric_rows, details_of=detail_items, cold_start=cold_start,
         fidelity=fidelity_items, marks_of=marks_of, legend=legend_of(view.cells),
         anchored=any("anchor" in warning for warning in warnings_of(view)),
         neighbours=neighbours, said=said, counted=counted,

@@ -15,6 +15,7 @@ class Metric:
     path: str
     title: str
     unit: Unit
+    meter: str = ""  # metrics of one meter stand together: where it gave nothing, the reports say so once
 
     @property
     def column(self) -> str:
@@ -40,21 +41,29 @@ VIEW_TITLES = {
 
 LATENCY = "latency_ms.p50"
 
+GPU, TAIL, THROTTLING = "GPU", "Latency, tail", "Throttling"
+
 METRICS: tuple[Metric, ...] = (
     Metric(path="latency_ms.min", title="Latency, min", unit=Unit.MS),
     Metric(path="latency_ms.mean", title="Latency, mean", unit=Unit.MS),
     Metric(path=LATENCY, title="Latency, p50", unit=Unit.MS),
-    Metric(path="latency_ms.p90", title="Latency, p90", unit=Unit.MS),
-    Metric(path="latency_ms.p95", title="Latency, p95", unit=Unit.MS),
-    Metric(path="latency_ms.p99", title="Latency, p99", unit=Unit.MS),
-    Metric(path="latency_ms.p99_9", title="Latency, p99.9", unit=Unit.MS),
+    Metric(path="latency_ms.p90", title="Latency, p90", unit=Unit.MS, meter=TAIL),
+    Metric(path="latency_ms.p95", title="Latency, p95", unit=Unit.MS, meter=TAIL),
+    Metric(path="latency_ms.p99", title="Latency, p99", unit=Unit.MS, meter=TAIL),
+    Metric(path="latency_ms.p99_9", title="Latency, p99.9", unit=Unit.MS, meter=TAIL),
     Metric(path="throughput_ips", title="Throughput", unit=Unit.PER_SECOND),
     Metric(path="cpu_utilization", title="CPU use (of one core)", unit=Unit.FRACTION),
     Metric(path="cpu_time_s_per_inference", title="CPU time per inference", unit=Unit.SECONDS),
     Metric(path="threads_seen", title="Threads seen", unit=Unit.COUNT),
-    Metric(path="nr_throttled", title="Times throttled", unit=Unit.COUNT),
+    Metric(path="nr_throttled", title="Times throttled", unit=Unit.COUNT, meter=THROTTLING),
+    Metric(path="throttled_s", title="Time throttled", unit=Unit.SECONDS, meter=THROTTLING),
+    Metric(path="voluntary_switches_per_s", title="Switches, waiting", unit=Unit.PER_SECOND, meter="Context switches"),
+    Metric(path="involuntary_switches_per_s", title="Switches, CPU taken", unit=Unit.PER_SECOND, meter="Context switches"),
     Metric(path="memory_peak_mb", title="Memory, process peak", unit=Unit.MB),
-    Metric(path="memory_cgroup_peak_mb", title="Memory, cgroup peak", unit=Unit.MB),
+    Metric(path="memory_cgroup_peak_mb", title="Memory, cgroup peak", unit=Unit.MB, meter="Memory, cgroup"),
+    Metric(path="memory_cgroup_anon_mb", title="Memory, cgroup's processes", unit=Unit.MB, meter="Memory, cgroup"),
+    Metric(path="memory_cgroup_file_mb", title="Memory, cgroup's file cache", unit=Unit.MB, meter="Memory, cgroup"),
+    Metric(path="memory_cgroup_working_mb", title="Memory, cgroup less idle cache", unit=Unit.MB, meter="Memory, cgroup"),
     Metric(path="memory_delta_mb", title="Memory, beyond loading", unit=Unit.MB),
     Metric(path="container_start_ms", title="Start of the container", unit=Unit.MS),
     Metric(path="start_ms", title="Start of Python", unit=Unit.MS),
@@ -63,7 +72,19 @@ METRICS: tuple[Metric, ...] = (
     Metric(path="load_ms", title="Load", unit=Unit.MS),
     Metric(path="compile_ms", title="Compile", unit=Unit.MS),
     Metric(path="first_inference_ms", title="First inference", unit=Unit.MS),
-    Metric(path="energy_j_per_inference", title="Energy per inference", unit=Unit.JOULE),
+    Metric(path="energy_j_per_inference", title="Energy per inference, above idle", unit=Unit.JOULE, meter="Energy"),
+    Metric(path="energy_j_per_4096", title="Energy per 4,096 inferences, above idle", unit=Unit.JOULE, meter="Energy"),
+    Metric(path="energy_gross_j_per_inference", title="Energy per inference, idle included", unit=Unit.JOULE, meter="Energy"),
+    Metric(path="energy_cpu_j_per_inference", title="Energy per inference, processors'", unit=Unit.JOULE, meter="Energy"),
+    Metric(path="power_w", title="Power while measuring", unit=Unit.WATT, meter="Energy"),
+    Metric(path="idle_power_w", title="Power when idle", unit=Unit.WATT, meter="Energy"),
+    Metric(path="device_latency_ms", title="Latency without copies to the device, p50", unit=Unit.MS, meter=GPU),
+    Metric(path="gpu_memory_mb", title="GPU memory of the process", unit=Unit.MB, meter=GPU),
+    Metric(path="gpu_utilization", title="GPU use", unit=Unit.FRACTION, meter=GPU),
+    Metric(path="gpu_sm_mhz", title="GPU clock", unit=Unit.MEGAHERTZ, meter=GPU),
+    Metric(path="gpu_temperature_c", title="GPU temperature", unit=Unit.CELSIUS, meter=GPU),
+    Metric(path="gpu_slowed_share", title="Time that the GPU was slowed down", unit=Unit.FRACTION, meter=GPU),
+    Metric(path="gpu_foreign_processes", title="Others' processes on the GPU", unit=Unit.COUNT, meter=GPU),
     Metric(path="install_mb", title="Installed size", unit=Unit.MB),
     Metric(path="packages", title="Installed packages", unit=Unit.COUNT),
 )

@@ -110,6 +110,17 @@ class Adapter:
         """
         raise NotImplementedError
 
+    def to_device(self, inputs: Feeds) -> Any:
+        """The inputs where the device keeps them, for `predict_on_device`; None where there is no memory but the host's.
+
+        With it a second figure is measured beside the first: the time without the copies to the device and back.
+        """
+        del inputs
+
+    def predict_on_device(self, resident: Any) -> Any:
+        """One inference from what `to_device` gave; the outputs stay on the device. Timed up to `synchronize`."""
+        raise NotImplementedError
+
     def synchronize(self) -> None:
         """Wait until the device has nothing left to do; a no-op where `predict` always waits."""
 

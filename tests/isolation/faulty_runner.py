@@ -90,6 +90,8 @@ def main():
         write(json.dumps(result(job)))
     elif fault == "link":
         os.symlink("/etc/passwd", path)
+    elif fault == "shows_gpus":
+        write(json.dumps(result(job, environment={"visible": os.environ.get("CUDA_VISIBLE_DEVICES")})))
     elif fault == "no_result":
         pass
     elif fault == "probe_sandbox":

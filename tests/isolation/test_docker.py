@@ -6,14 +6,16 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
 
 from orchestrator.classify import classify
 from orchestrator.isolation.base import Stop
-from orchestrator.isolation.docker import DockerIsolation
+from orchestrator.isolation.docker import DockerIsolation, gpu_requests
 from orchestrator.isolation.owner import RUN_LABEL
+from orchestrator.meters.processes import family
 from orchestrator.model import Ending, Outcome, ReadyEnv, Status
 from orchestrator.protocol import BadResultError, read_result
 from tests.isolation.boxes import ready, request_for
@@ -161,3 +163,31 @@ def test_an_engine_that_is_gone_is_a_lost_host(faulty_image: str, tmp_path: Path
     outcome = isolation.run(request_for(env, "none", tmp_path), Stop())
     assert outcome.ending is Ending.LOST
     assert verdict(outcome)[0] is Status.HOST_LOST
+
+
+def test_the_trial_s_first_process_is_known_by_this_machine_s_number(in_container: Boxed, tmp_path: Path) -> None:
+    isolation, env = in_container
+    told: list[bool] = []
+    request = request_for(env, "silent_hang", tmp_path, deadline_s=2.0, on_start=lambda pid: told.append(pid in family(pid)))
+    isolation.run(request, Stop())
+    assert told == [True]
+
+
+def test_a_gpu_is_asked_for_by_its_uuid(in_container: Boxed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as it goes without a GPU: what the engine is asked for, and that a missing GPU ends as the host's failure."""
+    isolation, env = in_container
+    asked: list[dict[str, Any]] = []
+    api = isolation._api
+    create = api.create_container
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        asked.append(named["host_config"])
+        return create(*arguments, **named)
+
+    monkeypatch.setattr(api, "create_container", watched)
+    outcome = isolation.run(request_for(env, "none", tmp_path, gpu="GPU-0000"), Stop())
+    assert outcome.ending is Ending.LOST  # and says what the engine said
+    assert asked[-1]["DeviceRequests"] == [
+        {"Driver": "", "Count": 0, "DeviceIDs": ["GPU-0000"], "Capabilities": [["gpu", "compute", "utility"]], "Options": {}}
+    ]
+    assert gpu_requests(None) == []

@@ -37,6 +37,16 @@ def test_a_process_gets_its_cpus_and_says_what_is_not_enforced(in_process: Boxed
     assert "network" in outcome.not_enforced
 
 
+@pytest.mark.parametrize("gpu", ["GPU-1234", None])
+def test_a_process_sees_the_gpu_that_it_was_given_and_no_other(in_process: Boxed, tmp_path: Path, gpu: str | None) -> None:
+    isolation, env = in_process
+    told: list[int] = []
+    outcome = isolation.run(request_for(env, "shows_gpus", tmp_path, gpu=gpu, on_start=told.append), Stop())
+    assert outcome.result_file is not None, outcome.log_tail
+    assert read_result(outcome.result_file, trial="t-1", task="trial")["environment"] == {"visible": gpu or ""}
+    assert len(told) == 1
+
+
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.merge.estimate import Estimate, estimate
 from orchestrator.merge.state import gate_trials
 from orchestrator.model import Scenario
-from tests.merge.fabricate import SLOW_NS, make_cell, make_probes, make_record
+from tests.merge.fabricate import SLOW_NS, make_cell, make_probes, make_record, make_samples
 
 CELL = make_cell(batch=4)
 PLANNED = {**CELL.canonical(), "id": CELL.id}
@@ -50,6 +50,36 @@ def test_a_null_says_why_in_the_runners_own_words_where_there_are_any() -> None:
     assert reasons["metrics.memory_cgroup_peak_mb"] == "the cgroup does not show it"
     assert "nothing to convert" in reasons["metrics.convert_ms"]
     assert cell["metrics"]["latency_ms"]["p99"] is None
+
+
+def test_energy_and_gpu_figures_come_from_the_host_s_meters() -> None:
+    energy = {"j_per_inference": 0.5, "j_per_4096": 2048.0, "gross_j_per_inference": 0.8, "cpu_j_per_inference": None,
+              "power_w": 250.0, "idle_w": 60.0}
+    gpu = {"memory_process_mb": 900.0, "during": {"utilization": {"min": 0.5, "median": 0.9, "max": 1.0},
+           "sm_mhz": {"min": 1.0, "median": 1400.0, "max": 2.0}, "temperature_c": None},
+           "slowed_share": 0.0, "foreign_processes": 0}
+    said = {"gpu.during.temperature_c": "NVML: no sensor", "energy.cpu_j_per_inference": "no RAPL here"}
+    cell = of(ok([2.0] * 5, meters={"energy": energy, "gpu": gpu, "null_reasons": said})).cell
+    metrics, reasons = cell["metrics"], cell["null_reasons"]
+    assert (metrics["energy_j_per_inference"], metrics["energy_j_per_4096"], metrics["power_w"]) == (0.5, 2048.0, 250.0)
+    assert (metrics["gpu_memory_mb"], metrics["gpu_utilization"], metrics["gpu_foreign_processes"]) == (900.0, 0.9, 0)
+    assert reasons["metrics.energy_cpu_j_per_inference"] == "no RAPL here"
+    assert reasons["metrics.gpu_temperature_c"] == "NVML: no sensor"  # the reason of what it is part of
+
+
+def test_a_run_without_meters_says_so_for_every_figure_of_theirs() -> None:
+    why = {"energy": "no window", "gpu": "the cell did not run on a GPU"}
+    reasons = of(ok([2.0] * 5, meters={"energy": None, "gpu": None, "null_reasons": why})).cell["null_reasons"]
+    assert reasons["metrics.energy_j_per_4096"] == reasons["metrics.power_w"] == "no window"
+    assert reasons["metrics.gpu_sm_mhz"] == "the cell did not run on a GPU"
+    assert of(ok([2.0] * 5)).cell["null_reasons"]["metrics.power_w"] == "energy was not measured"  # records of before
+
+
+def test_the_time_on_the_device_is_the_median_of_the_trials_medians() -> None:
+    records = ok([2.0] * 5)
+    for number, record in enumerate(records):
+        record["measurement"]["device_resident"] = {"samples": make_samples(1.0 + number / 10)}
+    assert of(records).cell["metrics"]["device_latency_ms"] == pytest.approx(1.2, abs=1e-5)
 
 
 def test_one_short_trial_takes_the_percentile_away_instead_of_flattering_it() -> None:

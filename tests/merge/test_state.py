@@ -122,6 +122,18 @@ def test_throttling_of_one_cell_marks_its_whole_trial() -> None:
     assert sum(not v.valid for v in gate.trials.values()) == 1
 
 
+@pytest.mark.parametrize(("gpu", "word"), [
+    ({"foreign_processes": 2, "slowed_by": []}, "2 processes of others on its GPU"),
+    ({"foreign_processes": None, "slowed_by": ["thermal slowdown"]}, "slowed down: thermal slowdown"),
+])
+def test_a_trial_beside_others_on_its_gpu_or_on_a_hot_one_does_not_count(gpu: dict[str, Any], word: str) -> None:
+    calm = {"foreign_processes": 0, "slowed_by": []}
+    trials = [make_record(CELL, i, gpu={"uuid": "GPU-a", "name": "G", **(gpu if i == 3 else calm)}) for i in range(5)]
+    reasons = [verdict.reason for verdict in gate_trials(trials).trials.values() if not verdict.valid]
+    assert len(reasons) == 1
+    assert word in (reasons[0] or "")
+
+
 def test_hosts_have_states_of_their_own() -> None:
     there = make_cell(host="there")
     far = [make_record(there, i, probes=make_probes(SLOW_NS), host={"fingerprint": "b"}) for i in range(3)]

@@ -90,8 +90,28 @@ def test_null_in_the_grid_has_its_reason_on_hover_and_as_text() -> None:
 
 
 def test_null_in_the_details_says_why(page: Page) -> None:
-    assert "51 samples per trial; 6,636 needed" in page.text
+    assert "p95 and beyond– 51 samples per trial; 130 needed" in page.text
     assert "no RAPL on this machine" in page.text
+
+
+def test_a_meter_that_gave_nothing_says_so_once() -> None:
+    cell = sample_matrix(models={"spam": 0.011})
+    rows = Page(render_html({**cell, "cells": cell["cells"][:1], "comparisons": []})).text
+    assert rows.count("no RAPL on this machine") == 1
+    assert "GPU" not in rows  # of a cell that ran on the CPU
+    cell["cells"][0]["device"] = "cuda"
+    rows = Page(render_html({**cell, "cells": cell["cells"][:1], "comparisons": []})).text
+    assert rows.count("the cell did not run on a GPU") == 1
+
+
+def test_energy_is_shown_with_units_and_what_it_lacks_with_the_reason() -> None:
+    matrix = sample_matrix(models={"spam": 0.011})
+    cell = matrix["cells"][0]
+    cell["metrics"].update(energy_j_per_inference=0.0123, energy_j_per_4096=50.4, power_w=201.0)
+    cell["null_reasons"]["metrics.idle_power_w"] = "idle power was not measured"
+    text = Page(render_html(matrix)).text
+    for words in ("above idle0.0123 J", "50.4 J", "201 W", "idle power was not measured"):
+        assert words in text.replace("\xa0", " ")
 
 
 def test_one_trial_says_why_there_is_no_interval() -> None:

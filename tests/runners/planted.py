@@ -84,6 +84,18 @@ class Adapter(base.Adapter):
         after = getattr(self, "make_" + self.fault, None)
         return [values] if after is None else after(values)
 
+    def to_device(self, inputs):
+        return dict(inputs) if self.fault.startswith("on_device") else None
+
+    def predict_on_device(self, resident):
+        if self.fault == "on_device_breaks":
+            raise RuntimeError("the device is full")
+        return resident[self.name] @ self.weights[0]
+
+    def synchronize(self):
+        if self.fault == "unfinished" and self.calls:
+            time.sleep(0.05)
+
     def at_raises(self, rows):
         raise RuntimeError("kernel launch failed")
 

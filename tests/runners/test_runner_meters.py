@@ -77,6 +77,48 @@ def test_the_peak_of_a_group_with_others_in_it_is_not_ours(tmp_path: Path) -> No
         found.memory_peak_mb()
 
 
+def test_the_page_cache_is_told_from_the_memory_of_processes(tmp_path: Path) -> None:
+    mib = 1 << 20
+    stat = f"anon {5 * mib}\nfile {9 * mib}\nshmem {mib}\ninactive_file {2 * mib}\nactive_file {6 * mib}\n"
+    found = group(tmp_path, 2, memory__stat=stat, memory__current=f"{16 * mib}\n", cgroup__procs=f"{os.getpid()}\n")
+    assert found.memory_parts() == {"anon": 5, "file": 9, "inactive_file": 2, "working": 14}
+
+
+def test_version_1_sums_over_child_groups_where_it_shows_that(tmp_path: Path) -> None:
+    mib = 1 << 20
+    stat = f"cache {mib}\nrss {mib}\ninactive_file {mib}\ntotal_cache {9 * mib}\ntotal_rss {5 * mib}\n"
+    found = group(tmp_path, 1, memory__stat=stat, memory__usage_in_bytes=f"{16 * mib}\n", cgroup__procs="")
+    assert found.memory_parts() == {"anon": 5, "file": 9, "inactive_file": 1, "working": 15}
+
+
+def test_the_memory_of_a_shared_group_is_not_booked_to_the_trial(tmp_path: Path) -> None:
+    found = group(tmp_path, 2, memory__stat="anon 1\nfile 1\ninactive_file 1\n", memory__current="3\n", cgroup__procs="999999\n")
+    with pytest.raises(cgroups.Missing, match="shared with 1 processes"):
+        found.memory_parts()
+
+
+@pytest.mark.parametrize(("version", "stat"), [(1, "nr_throttled 2\nthrottled_time 1500000000\n"),
+                                               (2, "nr_throttled 2\nthrottled_usec 1500000\n")])
+def test_the_time_held_back_is_in_seconds_in_both_versions(tmp_path: Path, version: int, stat: str) -> None:
+    assert group(tmp_path, version, cpu__stat=stat).throttled_s() == 1.5
+
+
+def test_waiting_is_told_from_being_held_up() -> None:
+    cgroup = cgroups.Cgroup()
+    before = meters.Usage.now(cgroup)
+    for _ in range(5):
+        time.sleep(0.001)
+    found = meters.used(before, meters.Usage.now(cgroup), meters.Reasons())
+    assert found["voluntary_switches"] >= 5
+    assert found["context_switches"] == found["voluntary_switches"] + found["involuntary_switches"]
+
+
+def test_the_window_is_on_the_clock_that_the_host_reads() -> None:
+    found = meters.window(5, 9, 32)
+    assert (found["begin_ns"], found["end_ns"], found["inferences"]) == (5, 9, 32)
+    assert abs(found["clock_offset_ns"] - (time.time_ns() - time.monotonic_ns())) < 1e9
+
+
 def test_no_group_at_all_is_missing_not_zero() -> None:
     with pytest.raises(cgroups.Missing, match="no control group"):
         cgroups.Cgroup(cgroups.Groups(None, None, None)).memory_peak_mb()
