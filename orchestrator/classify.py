@@ -15,7 +15,8 @@ from orchestrator.fidelity import wrong_answer_reason
 from orchestrator.model import Ending, Outcome, Phase, Status
 
 SIGKILL_EXIT = 128 + signal.SIGKILL
-_CELL_STATUS = {"unsupported": Status.UNSUPPORTED, "oom": Status.OOM, "failed": Status.CRASHED, "skipped": Status.TIMEOUT}
+_CELL_STATUS = {"unsupported": Status.UNSUPPORTED, "oom": Status.OOM, "failed": Status.CRASHED, "skipped": Status.TIMEOUT,
+                "target_missed": Status.TARGET_MISSED}
 _FAILURE_BY_PHASE = {
     Phase.CONVERT.value: Status.CONVERT_FAILED,
     Phase.LOAD.value: Status.COMPILE_FAILED,

@@ -17,6 +17,7 @@ class Status(str, Enum):
     CRASHED = "crashed"
     OOM = "oom"
     TIMEOUT = "timeout"
+    TARGET_MISSED = "target_missed"
     UNSTABLE = "unstable"
     BUILD_FAILED = "build_failed"
     IMAGE_UNAVAILABLE = "image_unavailable"

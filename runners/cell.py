@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping
 
+import feeding
 import fidelity
 import measure
 import numpy as np
@@ -91,14 +92,16 @@ class _Attempt:
         self._enter("warmup")
         if not bench.job.batchable and job.batch != bench.job.fixed_batch:
             raise Unsupported("the model takes batches of {} only".format(bench.job.fixed_batch))
+        if not bench.job.batchable and job.options.get("feeding") == "rows":
+            raise Unsupported("the model takes no batches, so there are no rows to feed one by one")
         began = time.perf_counter()
         batches = measure.build_batches(bench.samples, bench.job.input_order, job.batch, batchable=bench.job.batchable)
-        predict = bench.adapter.predict
+        predict = feeding.fed(bench.adapter.predict, job)
         gc.collect()
         gc.disable()
         bench.peak.reset()
         self.cell["prepare_ms"] = (time.perf_counter() - began) * 1e3
-        first = self._first(batches)
+        first = self._first(predict, batches)
         warm = measure.warm_up(predict, batches, job.warmup_s, job.min_iterations, job.max_cell_s)
         bench.adapter.synchronize()
         self.cell.update(warmup_ms=warm.wall_ns / 1e6, warmup_iterations=len(warm.samples))
@@ -132,16 +135,19 @@ class _Attempt:
         self.cell["output_buffers"] = "reused" if capture.reused else "own"
         self._compare(batches, capture)
         self.cell["verify_ms"] = (time.perf_counter() - began) * 1e3
-        self.cell["device_resident"] = self.reasons.get(
-            "device_resident", lambda: device_resident(bench.adapter, batches, limits, min(warm.samples)))
+        if predict == bench.adapter.predict:
+            self.cell["device_resident"] = self.reasons.get(
+                "device_resident", lambda: device_resident(bench.adapter, batches, limits, min(warm.samples)))
+        else:
+            self.reasons.items["device_resident"] = "rows are fed one by one from the host"
 
     def _enter(self, phase: str) -> None:
         self.phase = phase
         self.bench.events.emit(phase, self.job.id)
 
-    def _first(self, batches: measure.Batches) -> Any:
+    def _first(self, predict: measure.Predict, batches: measure.Batches) -> Any:
         began = time.perf_counter_ns()
-        outputs = self.bench.adapter.predict(batches.feeds[0])
+        outputs = predict(batches.feeds[0])
         self.cell["first_inference_ms"] = (time.perf_counter_ns() - began) / 1e6
         measure.check_outputs(outputs)
         self.bench.after_first()

@@ -30,6 +30,13 @@ class CellJob:
     max_cell_s: float
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def sizes(self) -> Tuple[int, ...]:
+        """The batch sizes that the adapter will see, ascending."""
+        if self.scenario == "server":  # its batcher makes any up to the largest
+            return tuple(range(1, self.batch + 1))
+        return (1,) if self.options.get("feeding") == "rows" else (self.batch,)
+
 
 @dataclass(frozen=True)
 class GateJob:

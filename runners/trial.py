@@ -211,7 +211,7 @@ def _params(job: TrialJob, samples: Dict[str, np.ndarray], cache: str) -> Params
         settings=dict(job.settings), precision=job.precision, device=job.device, threads=job.threads, seed=job.seed,
         cache_dir=cache, keep_cache=job.keep_cache, model_name=job.model_name, format=job.format, input_order=job.input_order,
         output_order=job.output_order, batchable=job.batchable, fixed_batch=job.fixed_batch,
-        batches=tuple(sorted({cell.batch for cell in job.cells})), samples=samples)
+        batches=tuple(sorted({size for cell in job.cells for size in cell.sizes})), samples=samples)
 
 
 def base_versions() -> Dict[str, str]:

@@ -12,7 +12,7 @@ from orchestrator.config.nearest import did_you_mean, listed
 from orchestrator.config.yamlfile import DocPath, Document
 from orchestrator.model import BackendSpec, Scalar
 
-AXES = ("label", "backend", "model", "host", "device", "precision", "threads", "batch", "scenario", "instances")
+AXES = ("label", "backend", "model", "host", "device", "precision", "threads", "batch", "scenario", "instances", "feeding")
 """The words by which rules and `--only` name a cell's coordinates."""
 
 

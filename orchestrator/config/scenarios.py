@@ -15,12 +15,16 @@ ALL = "all"
 OPTIONS: Mapping[Scenario, Mapping[str, tuple[Scalar, ...]]] = {
     # the bound that a rate must meet, on which percentile of latency, and how long a request may wait for others
     Scenario.SERVER: {"target_ms": (15.0,), "percentile": (99.0,), "max_delay_ms": (2.0,)},
+    # whether a backend gets a batch as such, or its rows one after the other (what a harness that loops over rows measures)
+    Scenario.OFFLINE: {"feeding": ("batch",)},
     # whether the backend's own cache was filled by an earlier process
     Scenario.COLD_START: {"cache": ("cold", "warm")},
     # whether the members share one process or have one each
     Scenario.ENSEMBLE: {"layout": ("one_process", "processes")},
 }
 """Options of a scenario, with what they are where the file is silent; each becomes part of the cell."""
+ORDINARY: Mapping[str, Scalar] = {"feeding": "batch"}
+"""Values that are not written into a cell: it is the same cell as before the option existed."""
 BATCHES: Mapping[Scenario, tuple[int, ...]] = {
     Scenario.SINGLE_STREAM: (1,), Scenario.MULTI_INSTANCE: (1,), Scenario.SERVER: (8,), Scenario.COLD_START: (1,),
     Scenario.ENSEMBLE: (1,),
@@ -79,7 +83,10 @@ _EXTRA: Mapping[Scenario, tuple[str, ...]] = {
 def _entry(scenario: Scenario, given: Mapping[str, Any]) -> ScenarioEntry:
     defaults = OPTIONS.get(scenario, {})
     values = {name: _several(given.get(name, default)) for name, default in defaults.items()}
-    options = tuple(dict(zip(values, chosen, strict=True)) for chosen in product(*values.values()))
+    options = tuple(
+        {name: value for name, value in zip(values, chosen, strict=True) if (name, value) not in ORDINARY.items()}
+        for chosen in product(*values.values())
+    )
     batches = tuple(map(_whole, _several(given["batch"]))) if "batch" in given else BATCHES.get(scenario)
     instances: tuple[int, ...] | None = (1,)
     if scenario is Scenario.MULTI_INSTANCE:

@@ -164,7 +164,8 @@ def _cpu(trials: Sequence[Measured], batch: int) -> tuple[str, dict[str, float |
         cpu, wall, calls, waited, taken = (_value(trial.record, ("measurement", name)) for name in (
             "cpu_time_s", "wall_s", "iterations", "voluntary_switches", "involuntary_switches"))
         if wall and calls:
-            rates = (cpu, wall), (cpu, calls * batch), (waited, wall), (taken, wall)
+            rate = _value(trial.record, ("measurement", "throughput_ips"))  # given where a call is not a batch of its own
+            rates = (cpu, wall), (cpu, calls * batch if rate is None else rate * wall), (waited, wall), (taken, wall)
             for name, (part, whole) in zip(_RATES, rates, strict=True):
                 found[name] += [] if part is None else [part / whole]
     why = None if all(found.values()) else _reason(trials, _Field(path=("measurement", "cpu_time_s")))

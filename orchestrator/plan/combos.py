@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from orchestrator.config.matrix import MatrixConfig
 from orchestrator.config.nearest import listed
 from orchestrator.config.rules import Rule
-from orchestrator.config.scenarios import ScenarioEntry, default_entry
+from orchestrator.config.scenarios import ORDINARY, ScenarioEntry, default_entry
 from orchestrator.errors import ConfigError
 from orchestrator.model import MEMBERS_JOIN, BackendEntry, Scalar, Scenario
 
@@ -44,6 +44,8 @@ class Combo:
             return self.entry.label
         if name == "backend":
             return self.entry.backend
+        if name == "feeding":
+            return str(self.options.get(name, ORDINARY[name]))
         value: AxisValue | Scenario = getattr(self, name)
         return value.value if isinstance(value, Scenario) else value
 
@@ -137,11 +139,7 @@ def _new(config: MatrixConfig, rule: Rule) -> Combo:
     entry = _entry(config, rule)
     load = _load(config, rule)
     batches = _batches(config, load)
-    if len(load.options) > 1:
-        raise ConfigError(
-            f"{rule.where}: this include adds a {load.scenario.value} cell of its own, and that scenario has several options",
-            hint="Give the scenario one value for each of its options under `scenarios`.",
-        )
+    options = _options(rule, load)
     return Combo(
         entry=entry,
         model=str(_only(rule, "model", [m.name for m in config.models])),
@@ -153,8 +151,22 @@ def _new(config: MatrixConfig, rule: Rule) -> Combo:
         batch=int(_only(rule, "batch", batches)),
         settings={**entry.settings, **rule.settings},
         instances=int(rule.match.get("instances", 1)),
-        options=load.options[0],
+        options=options,
     )
+
+
+def _options(rule: Rule, load: ScenarioEntry) -> Mapping[str, Scalar]:
+    """Those of a combination that an include makes; the way of feeding is the one option that it can name itself."""
+    if "feeding" in rule.match:
+        if load.scenario is not Scenario.OFFLINE:
+            raise ConfigError(f"{rule.where}: {load.scenario.value} has no `feeding`", hint="It is an option of offline.")
+        return {} if rule.match["feeding"] == ORDINARY["feeding"] else {"feeding": rule.match["feeding"]}
+    if len(load.options) > 1:
+        raise ConfigError(
+            f"{rule.where}: this include adds a {load.scenario.value} cell of its own, and that scenario has several options",
+            hint="Give the scenario one value for each of its options under `scenarios`.",
+        )
+    return load.options[0]
 
 
 def _entry(config: MatrixConfig, rule: Rule) -> BackendEntry:

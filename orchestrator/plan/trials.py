@@ -102,7 +102,7 @@ def choose_anchor(specs: Sequence[TrialSpec], weights: Mapping[str, float] | Non
 def _shared(cell: Cell) -> tuple[object, ...]:
     """What `Cell.load_key` digests, as a tuple: digesting 10⁵ cells one by one would take seconds."""
     settings = tuple(sorted((name, type(value).__name__, value) for name, value in cell.settings.items()))
-    alone = None if cell.scenario.shares_a_load else (cell.scenario, tuple(sorted(cell.options.items())))
+    alone = (None if cell.scenario.shares_a_load else cell.scenario, tuple(sorted(cell.options.items())))
     return (cell.label, cell.backend, cell.backend_version, cell.model, cell.host, cell.device, cell.precision, cell.threads,
             cell.instances, settings, alone)
 

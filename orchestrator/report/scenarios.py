@@ -29,7 +29,11 @@ BY_LATENCY = Figure(path=LATENCY, unit=Unit.MS, name="Latency (p50)")
 BY_THROUGHPUT = Figure(
     path="throughput_ips", unit=Unit.PER_SECOND, name="Throughput", axis="inferences/s", more_is_better=True
 )
-FIGURES: Mapping[str, Figure] = {"multi_instance": BY_THROUGHPUT, "ensemble": BY_THROUGHPUT}
+BY_RATE = Figure(
+    path="throughput_ips", unit=Unit.PER_SECOND, name="Highest rate within the latency target", axis="requests/s",
+    more_is_better=True,
+)
+FIGURES: Mapping[str, Figure] = {"multi_instance": BY_THROUGHPUT, "ensemble": BY_THROUGHPUT, "server": BY_RATE}
 
 _SUFFIXES: Mapping[str, Unit] = {"_ms": Unit.MS, "_ips": Unit.PER_SECOND, "_mb": Unit.MB, "_s": Unit.SECONDS, "_j": Unit.JOULE}
 DETAILS: Mapping[str, tuple[str, Unit]] = {
@@ -43,6 +47,22 @@ DETAILS: Mapping[str, tuple[str, Unit]] = {
     "expected_ips": ("One after the other: harmonic sum of the members alone", Unit.PER_SECOND),
     "member.*.alone_ips": ("{} alone: throughput", Unit.PER_SECOND),
     "member.*.alone_p50_ms": ("{} alone: latency p50", Unit.MS),
+    "rate.target_qps": ("Rate asked of LoadGen", Unit.PER_SECOND),
+    "rate.scheduled_qps": ("Rate at which requests came due", Unit.PER_SECOND),
+    "rate.completed_qps": ("Rate at which they were answered", Unit.PER_SECOND),
+    "rate.capacity_qps": ("Answered a second when flooded", Unit.PER_SECOND),
+    "rate.lowest_failed_qps": ("Lowest rate that failed", Unit.PER_SECOND),
+    "latency_ms.*": ("Latency from the time due, {}", Unit.MS),
+    "bound.latency_ms": ("99 % bound of the target's percentile (LoadGen's early stopping)", Unit.MS),
+    "bound.over_target": ("Requests over the target", Unit.COUNT),
+    "batch.mean": ("Mean batch", Unit.PLAIN),
+    "batch.largest": ("Largest batch", Unit.COUNT),
+    "queue.mean": ("Queue, mean", Unit.PLAIN),
+    "queue.largest": ("Queue, largest", Unit.COUNT),
+    "queue.growth_per_s": ("Queue, growth a second", Unit.PLAIN),
+    "loadgen.delay_p99_ms": ("Lateness of LoadGen itself, p99", Unit.MS),
+    "search.runs": ("Runs of the search", Unit.COUNT),
+    "search.seconds": ("Time of the search", Unit.SECONDS),
     "harness_ms": ("Of the harness itself, left out", Unit.MS),
     "steady.ms": ("From nothing to a steady state", Unit.MS),
     "steady.inferences": ("Inferences until it was steady", Unit.COUNT),

@@ -52,6 +52,7 @@ _TEXTS: dict[Status, tuple[str, Family, str]] = {
     Status.CRASHED: ("crashed", Family.FAILED, "The process ended by itself without a valid result."),
     Status.OOM: ("out of memory", Family.FAILED, "The memory limit was reached."),
     Status.TIMEOUT: ("timeout", Family.FAILED, "Not done within the time allowed."),
+    Status.TARGET_MISSED: ("target missed", Family.LACKING, "No rate of requests meets the latency target, however low."),
     Status.UNSTABLE: ("unstable", Family.SHAKY, "The trials disagree too much for an estimate to be relied on."),
     Status.BUILD_FAILED: ("build failed", Family.FAILED, "The backend's environment could not be made."),
     Status.IMAGE_UNAVAILABLE: ("image unavailable", Family.HOST, "The image could not be fetched on this host."),

@@ -118,7 +118,7 @@ def test_what_is_not_said_has_a_default(registry: Registry) -> None:
         ("exclude: [{backend: bta}]", "unknown backend `bta`; did you mean `beta`?"),
         ("exclude: [{bakcend: beta}]", "unknown key `bakcend` in an entry of `exclude`; did you mean `backend`?"),
         ("exclude: [{}]", "an entry of `exclude` must hold at least one of label, backend, model, host, device, precision, "
-                          "threads, batch, scenario, instances"),
+                          "threads, batch, scenario, instances, feeding"),
         ("include: [{label: new, model: spam}]", "unknown label `new`"),
         ("include: [{label: beta, backend: alpha}]", "`beta` is already the label of a row of backend `beta`"),
         ("include: [{backend: alpha, version: 1.2}]", "another `version` needs a new `label` and its `backend` beside it"),

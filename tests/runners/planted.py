@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -143,6 +144,21 @@ class Adapter(base.Adapter):
     def at_crash(self, rows):
         if rows >= 8:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def at_serves_slowly(self, rows):
+        time.sleep(0.002)
+
+    def at_served_crashes(self, rows):
+        if threading.current_thread() is not threading.main_thread():
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+    def at_served_hangs(self, rows):
+        while threading.current_thread() is not threading.main_thread():
+            time.sleep(1)
+
+    def at_served_raises(self, rows):
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("the kernel was lost")
 
     def at_grows(self, rows):
         if self.calls == 1:
