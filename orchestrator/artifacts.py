@@ -13,6 +13,7 @@ from typing import Any
 from orchestrator.classify import Verdict, classify
 from orchestrator.isolation.base import Isolation, Stop
 from orchestrator.model import BackendSpec, IsolationKind, Limits, Phase, PreparedModel, ReadyEnv, RunRequest, Status, digest
+from orchestrator.models.store import INPUTS, hashes_of
 from orchestrator.protocol import BadResultError, convert_job, read_result
 from orchestrator.records import write_atomically
 
@@ -42,25 +43,41 @@ class Artifacts:
     limits: Limits
     stop: Stop
     say: Callable[[str], None]
+    adapters: Path | None = None  # where the adapters' sources lie, which conversions are part of
 
-    def get(self, backend: BackendSpec, env: ReadyEnv, model: PreparedModel, precision: str) -> Artifact | Verdict:
-        """The artifact, converted now where it is not there; a Verdict says why there is none."""
+    def get(
+        self, backend: BackendSpec, env: ReadyEnv, model: PreparedModel, precision: str, settings: Mapping[str, Any]
+    ) -> Artifact | Verdict:
+        """The artifact, converted now where it is not there; a Verdict says why there is none.
+
+        `settings`: those of the backend's that the conversion depends on.
+        """
         key = digest(
             {
                 "backend": backend.name, "env": env.digest, "model": model.sha256, "precision": precision,
-                "folder": model.folder.name,
+                "folder": model.folder.name, "settings": dict(settings), "code": self._code(backend),
+                "calibration": hashes_of(model.folder.parent).sha256(model.folder / INPUTS),
             }
         )[:16]
         folder = self.cache / "artifacts" / key
         found = _load(folder, key)
         if found is not None:
             return found
-        self.say(f"converting {model.name} for {backend.name}")
+        made = f" to {precision}" if backend.must_convert(precision) else ""
+        self.say(f"converting {model.name}{made} for {backend.name}")
         with tempfile.TemporaryDirectory(prefix="infermatrix-convert-") as scratch:
-            return self._convert(backend, env, model, precision, key, folder, Path(scratch) / "out")
+            return self._convert(backend, env, model, precision, settings, key, folder, Path(scratch) / "out")
+
+    def _code(self, backend: BackendSpec) -> str:
+        """Digest of the backend's own sources: another way to convert makes another artifact."""
+        own = list(backend.env.extra_files)
+        if not own and self.adapters is not None:
+            own = list(self.adapters.glob(f"{backend.adapter}*.py"))
+        return digest([[path.name, path.read_text(encoding="utf-8")] for path in sorted(own)])
 
     def _convert(
-        self, backend: BackendSpec, env: ReadyEnv, model: PreparedModel, precision: str, key: str, folder: Path, out: Path
+        self, backend: BackendSpec, env: ReadyEnv, model: PreparedModel, precision: str, settings: Mapping[str, Any], key: str,
+        folder: Path, out: Path,
     ) -> Artifact | Verdict:
         trial = f"convert-{key}"
         batch = None if model.batchable else model.fixed_batch
@@ -68,7 +85,7 @@ class Artifacts:
             RunRequest(
                 name=trial, env=env,
                 job=convert_job(
-                    backend=backend, settings={}, precision=precision, model=model, batch=batch, trial=trial,
+                    backend=backend, settings=settings, precision=precision, model=model, batch=batch, trial=trial,
                     adapter_file=own_adapter(backend, env),
                 ),
                 staged=(model.folder,), max_output_bytes=MAX_ARTIFACT_BYTES, limits=self.limits,

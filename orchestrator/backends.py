@@ -84,7 +84,7 @@ def load_backend(folder: Path) -> BackendSpec:
     return BackendSpec(
         name=name, title=data["title"], licence=data["licence"], homepage=data["homepage"], adapter=name, env=env,
         formats=tuple(data["formats"]), precisions=tuple(data["precisions"]), devices=tuple(data["devices"]),
-        settings=settings, converter=_converter(document, env),
+        settings=settings, converter=_converter(document, env), unavailable=_unavailable(document),
     )
 
 
@@ -160,8 +160,26 @@ def _converter(document: Document, env: EnvSpec) -> ConverterSpec | None:
             name=f"{env.name}/converter", folder=folder, base=BaseVariant(raw.get("base", "slim")),
             extra_index_urls=tuple(raw.get("extra_index_urls", env.extra_index_urls)),
         ),
-        output=raw["output"],
+        output=raw["output"], precisions=_subset(document, "precisions"), settings=_subset(document, "settings"),
     )
+
+
+def _subset(document: Document, key: str) -> tuple[str, ...]:
+    """What the converter names of the backend's own `precisions` or `settings`."""
+    own = document.value.get(key, ())
+    named = document.value["converter"].get(key, ())
+    for index, name in enumerate(named):
+        if name not in own:
+            raise document.error(("converter", key, index), f"`{name}` is not among `{key}`{did_you_mean(name, own)}")
+    return tuple(named)
+
+
+def _unavailable(document: Document) -> dict[str, str]:
+    reasons = dict(document.value.get("unavailable", {}))
+    for name in reasons:
+        if name in document.value["precisions"]:
+            raise document.error(("unavailable", name), f"`{name}` is among `precisions` as well")
+    return reasons
 
 
 def _folders(directory: Path) -> list[Path]:

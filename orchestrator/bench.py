@@ -10,11 +10,24 @@ from typing import Any
 from orchestrator.artifacts import Artifact, Artifacts
 from orchestrator.classify import Verdict
 from orchestrator.errors import InfermatrixError
+from orchestrator.fidelity import AT_LEAST, tolerance_for
 from orchestrator.gpus import Gpu, gpu_of, is_gpu
 from orchestrator.isolation.base import Isolation, Stop
 from orchestrator.meters.host import HostMeters
 from orchestrator.meters.sources import SourceKind
-from orchestrator.model import MEMBERS_JOIN, BackendSpec, Cell, Limits, Phase, PreparedModel, Profile, ReadyEnv, Status, TrialSpec
+from orchestrator.model import (
+    MEMBERS_JOIN,
+    BackendSpec,
+    Cell,
+    Limits,
+    Phase,
+    PreparedModel,
+    Profile,
+    ReadyEnv,
+    Status,
+    TrialSpec,
+    digest,
+)
 from orchestrator.protocol import JOB
 from orchestrator.records import RecordStore, record_key
 
@@ -28,6 +41,7 @@ class Ready:
     model: PreparedModel
     artifact: Artifact | None
     format: str
+    tolerance: Mapping[str, float]  # what its outputs are held to; of an ensemble, the strictest of its members'
     gpu: Gpu | None = None
     members: tuple[Ready, ...] = ()  # of an ensemble, each by itself; what stands above is then the first one's
 
@@ -42,19 +56,18 @@ class Ready:
         return joint_sha256([one.model.sha256 for one in self.members or (self,)])
 
     @property
-    def tolerance(self) -> dict[str, float]:
-        """Of the model; of an ensemble, the strictest of its members', measure by measure."""
-        found: dict[str, float] = {}
-        for one in self.members or (self,):
-            for name, value in one.model.tolerance.items():
-                strictest = max if name == "cosine" else min
-                found[name] = strictest(found.get(name, value), value)
-        return found
-
-    @property
     def incomparable(self) -> str | None:
         """Why outputs cannot be held against a reference; of an ensemble, its first member's reason that has one."""
         return next((one.model.incomparable for one in self.members or (self,) if one.model.incomparable), None)
+
+
+def strictest(limits: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of several models' tolerances, measure by measure."""
+    found: dict[str, float] = {}
+    for one in limits:
+        for name, value in one.items():
+            found[name] = (max if name in AT_LEAST else min)(found.get(name, value), value)
+    return found
 
 
 def joint_sha256(sums: Sequence[str]) -> str:
@@ -83,7 +96,7 @@ class Bench:
     say: Callable[[str], None]
     meters: HostMeters
     gpus: tuple[Gpu, ...] = ()
-    _resolved: dict[tuple[str, str, str, str], Ready | Verdict] = field(default_factory=dict)
+    _resolved: dict[tuple[str, str, str, str, str], Ready | Verdict] = field(default_factory=dict)
 
     def limits(self, cores: int) -> Limits:
         """Equal resources for all cells that get so many cores."""
@@ -92,7 +105,7 @@ class Bench:
     def resolve(self, spec: TrialSpec) -> Ready | Verdict:
         """What the spec's trials run with, converting the model now if need be; or why they cannot run."""
         cell = spec.cells[0]
-        key = (cell.label, cell.model, cell.precision, cell.device)
+        key = (cell.label, cell.model, cell.precision, cell.device, digest(self._conversion_settings(cell)))
         if key not in self._resolved:
             found = self._resolve(cell, cell.model) if len(cell.members) == 1 else self._resolve_all(cell)
             self._resolved[key] = self._on_device(found, cell.device)
@@ -115,7 +128,7 @@ class Bench:
             if isinstance(one, Verdict):
                 return replace(one, reason=f"{name}: {one.reason}")
             found.append(one)
-        return replace(found[0], members=tuple(found))
+        return replace(found[0], members=tuple(found), tolerance=strictest([one.tolerance for one in found]))
 
     def _resolve(self, cell: Cell, name: str) -> Ready | Verdict:
         backend, env, model = self.backends[cell.backend], self.envs[cell.label], self.models[name]
@@ -123,19 +136,31 @@ class Bench:
             return Verdict(status=Status.BUILD_FAILED, reason=env.message, phase=Phase.BUILD.value)
         if isinstance(model, InfermatrixError):
             return Verdict(status=Status.NOT_RUN, reason=f"the model could not be prepared: {model.message}", phase=None)
-        given = next((name for name in backend.formats if name in model.formats), None)
+        tolerance = tolerance_for(cell.precision, model.tolerance, model.tolerances)
+        given = None if self._must_convert(cell, name) else next(one for one in backend.formats if one in model.formats)
         if given is not None:
-            return Ready(backend=backend, env=env, model=model, artifact=None, format=given)
+            return Ready(backend=backend, env=env, model=model, artifact=None, format=given, tolerance=tolerance)
         if backend.converter is None:
             reason = f"it loads {', '.join(backend.formats)}, and no converter makes that"
             return Verdict(status=Status.UNSUPPORTED, reason=reason, phase=Phase.CONVERT.value)
         converter = self.converter_envs[cell.backend]
         if isinstance(converter, InfermatrixError):
             return Verdict(status=Status.BUILD_FAILED, reason=f"converter: {converter.message}", phase=Phase.BUILD.value)
-        made = self.artifacts.get(backend, converter, model, cell.precision)
+        made = self.artifacts.get(backend, converter, model, cell.precision, self._conversion_settings(cell))
         if isinstance(made, Verdict):
             return made
-        return Ready(backend=backend, env=env, model=model, artifact=made, format=made.format)
+        return Ready(backend=backend, env=env, model=model, artifact=made, format=made.format, tolerance=tolerance)
+
+    def _must_convert(self, cell: Cell, name: str) -> bool:
+        """Whether the precision is made by a conversion, or the model comes in none of the backend's formats."""
+        backend, model = self.backends[cell.backend], self.models[name]
+        loads = isinstance(model, PreparedModel) and any(one in model.formats for one in backend.formats)
+        return backend.must_convert(cell.precision) or not loads
+
+    def _conversion_settings(self, cell: Cell) -> dict[str, Any]:
+        """Those of the cell's settings that its conversion depends on."""
+        converter = self.backends[cell.backend].converter
+        return {name: cell.settings[name] for name in (converter.settings if converter else ()) if name in cell.settings}
 
     def sha256(self, cell: Cell) -> str | None:
         """Of what the cell measures; None where a model could not be prepared."""
@@ -145,14 +170,17 @@ class Bench:
     def key(self, cell: Cell) -> str:
         """The record key of a cell under this run's conditions."""
         env, models = self.envs[cell.label], [self.models[name] for name in cell.members]
-        folders = [model.folder.name if isinstance(model, PreparedModel) else None for model in models]
-        converter = self.converter_envs.get(cell.backend)
+        prepared = [model for model in models if isinstance(model, PreparedModel)]
+        converts = any(self._must_convert(cell, name) for name in cell.members)
+        converter = self.converter_envs.get(cell.backend) if converts else None
         profile = self.profile
         return record_key(
             cell,
             {
                 "env": getattr(env, "digest", None), "converter": getattr(converter, "digest", None),
-                "model": self.sha256(cell), "inputs": folders[0] if len(folders) == 1 else folders,
+                "model": self.sha256(cell), "inputs": _one_or_all([one.folder.name for one in prepared]),
+                "tolerance": _one_or_all([tolerance_for(cell.precision, one.tolerance, one.tolerances) for one in prepared]),
+                "labelled": _one_or_all([one.labelled.sha256 if one.labelled else None for one in prepared]),
                 "host": self.host["fingerprint"], "isolation": self.isolation.kind.value,
                 "cpus": list(self.cpus[cell.cores]),
                 "memory_mb": self.memory_mb, "protocol": JOB, "seed": self.seed,
@@ -162,3 +190,8 @@ class Bench:
                 ],
             },
         )
+
+
+def _one_or_all(values: Sequence[Any]) -> Any:
+    """A single model's key reads as it always did; an ensemble has a list."""
+    return values[0] if len(values) == 1 else list(values) or None

@@ -54,6 +54,8 @@ class ConverterSpec:
 
     env: EnvSpec
     output: str  # the format it writes
+    precisions: tuple[str, ...] = ()  # always converted for these, even where the backend loads the model as it is
+    settings: tuple[str, ...] = ()  # of the backend's own, those that the conversion depends on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,11 @@ class BackendSpec:
     devices: tuple[str, ...]
     settings: Mapping[str, SettingSpec] = field(default_factory=dict)
     converter: ConverterSpec | None = None
+    unavailable: Mapping[str, str] = field(default_factory=dict)  # precision -> why the backend cannot have it
+
+    def must_convert(self, precision: str) -> bool:
+        """Whether this precision is made by a conversion, whatever format the model comes in."""
+        return self.converter is not None and precision in self.converter.precisions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +179,18 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelledSet:
+    """Inputs with their right answers, of one model."""
+
+    inputs: Path  # .npz, one array of `rows` rows per input
+    labels: Path  # .npz, the array `labels`: numbers of classes, one or more per row
+    rows: int
+    metric: str  # top1
+    output: str  # the output whose last dimension is the classes
+    sha256: str  # of both arrays
+
+
+@dataclass(frozen=True, kw_only=True)
 class PreparedModel:
     """A model ready to be measured: a folder that is content-addressed and complete."""
 
@@ -185,9 +204,11 @@ class PreparedModel:
     formats: Mapping[str, str]  # format -> path relative to folder; always has "onnx"
     samples: int  # distinct rows in inputs.npz
     reference_source: str  # "torch float64", "onnx reference evaluator float64", "onnxruntime float32"
-    tolerance: Mapping[str, float]
+    tolerance: Mapping[str, float]  # of fp32; of the others: `fidelity.tolerance_for`
     notes: tuple[str, ...] = ()
     incomparable: str | None = None  # why its outputs cannot be held against a reference: "the model is random"
+    tolerances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # what the user set, by precision
+    labelled: LabelledSet | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from orchestrator.config.entries import ModelEntry
 from orchestrator.errors import BuildError, InfermatrixError, ModelError
 from orchestrator.isolation.base import Isolation, Stop
 from orchestrator.model import EnvSpec, Limits, Outcome, PreparedModel, ReadyEnv, RunRequest
+from orchestrator.models.labelled import attach
 from orchestrator.models.prepare import prepare_file
 from orchestrator.models.zoo import ZOO_FORMATS, is_cached, prepare_zoo
 from orchestrator.protocol import JOB, BadResultError, read_result
@@ -52,16 +53,29 @@ class ModelSet:
         for entry in self.entries:
             try:
                 if entry.path is None:
-                    made[entry.name] = self._export(entry, isolation, env, limits, stop, say)
+                    prepared = self._export(entry, isolation, env, limits, stop, say)
                 else:
-                    made[entry.name] = prepare_file(
+                    prepared = prepare_file(
                         entry.path, name=entry.name, shapes=entry.shapes, inputs=entry.inputs, seed=self.seed,
                         tolerance=entry.tolerance, cache_dir=self.cache / "models", progress=say,
                     )
+                made[entry.name] = self._as_asked(prepared, entry)
             except (ModelError, BuildError) as error:
                 say(f"{entry.name}: {error.message}" + (f" — {error.hint}" if error.hint else ""))
                 made[entry.name] = error
         return made
+
+    def _as_asked(self, prepared: PreparedModel, entry: ModelEntry) -> PreparedModel:
+        """With the tolerances and the labelled data set that the matrix gives it."""
+        asked, labelled = entry.accuracy, prepared.labelled
+        if asked is not None:
+            labelled = attach(
+                prepared, inputs=asked.inputs, labels=asked.labels, metric=asked.metric, output=asked.output,
+                cache_dir=self.cache / "labelled",
+            )
+        return replace(
+            prepared, tolerance={**prepared.tolerance, **entry.tolerance}, tolerances=entry.tolerances, labelled=labelled
+        )
 
     def _export(
         self, entry: ModelEntry, isolation: Isolation, env: ReadyEnv | BuildError | None, limits: Limits, stop: Stop, say: Say

@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 
-from orchestrator.model import BackendSpec, Cell, PreparedModel, Profile, TrialSpec
+from orchestrator.model import BackendSpec, Cell, LabelledSet, PreparedModel, Profile, TrialSpec
 
 JOB = "infermatrix.job/1"
 RESULT = "infermatrix.result/1"
@@ -29,14 +29,16 @@ class BadResultError(Exception):
 
 def trial_job(
     spec: TrialSpec, *, trial: str, backend: BackendSpec, model: PreparedModel, artifact: Path | None, artifact_format: str,
-    profile: Profile, seed: int, adapter_file: Path | None = None,
+    profile: Profile, seed: int, adapter_file: Path | None = None, accuracy: bool = False,
     members: Sequence[tuple[PreparedModel, Path | None, str]] = (),
 ) -> dict[str, Any]:
     """The job of one trial; Path values are placed by the isolation.
 
     `members`: of an ensemble, each model with its artifact and format; the others are then the first one's.
     `adapter_file`: a user's own adapter, where the isolation has not put it beside the others (an image has).
+    `accuracy`: count it on the model's labelled data set too, if it has one.
     """
+    labelled = model.labelled if accuracy else None
     first = spec.cells[0]
     path = artifact or model.folder / model.formats[artifact_format]
     return {
@@ -48,7 +50,14 @@ def trial_job(
         **_data(model),
         **({"members": [_member(*one) for one in members]} if members else {}),
         "cache_dir": None, "probe": {"enabled": True},
+        **({"accuracy": _accuracy_job(labelled)} if labelled else {}),
         "cells": [_cell_job(cell, profile) for cell in spec.cells],
+    }
+
+
+def _accuracy_job(labelled: LabelledSet) -> dict[str, Any]:
+    return {
+        "inputs": labelled.inputs, "labels": labelled.labels, "metric": labelled.metric, "output": labelled.output,
     }
 
 
@@ -115,6 +124,10 @@ def read_result(path: Path, *, trial: str, task: str, cells: Sequence[str] = ())
     if value["trial"] != trial or value["task"] != task:
         raise BadResultError(f"it is of {value['task']} {value['trial']!r}, not of {task} {trial!r}")
     seen = [cell["id"] for cell in value.get("cells", ())]
+    for cell in value.get("cells", ()):
+        found = cell.get("accuracy")
+        if found is not None and found["correct"] > found["n"]:
+            raise BadResultError(f"it counts {found['correct']} right answers among {found['n']}")
     if len(seen) != len(set(seen)) or not set(seen) <= set(cells):
         raise BadResultError("it has cells that were not asked for, or one twice")
     return dict(value)

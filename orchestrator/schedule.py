@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from orchestrator.bench import Bench, Ready
 from orchestrator.classify import Verdict, classify
 from orchestrator.merge.state import gate_trial
 from orchestrator.meters.host import TrialWatch
-from orchestrator.model import Cell, Limits, Outcome, RunRequest, Status, TrialSpec
+from orchestrator.model import Cell, Limits, Outcome, Profile, RunRequest, Status, TrialSpec
 from orchestrator.progressline import Pace, trial_line
 from orchestrator.protocol import BadResultError, read_result, trial_job
 from orchestrator.records import SCHEMA, CellProgress
@@ -134,13 +134,14 @@ class Schedule:
             artifact=artifact.file if artifact else None, artifact_format=ready.format, profile=bench.profile, seed=bench.seed,
             members=[(one.model, one.artifact.file if one.artifact else None, one.format) for one in ready.members],
             adapter_file=own_adapter(ready.backend, ready.env),
+            accuracy=slot.index == 0 and not slot.anchor and cells[0].scenario.shares_a_load,
         )
         watch = bench.meters.watch(ready.gpu.uuid if ready.gpu else None)
         outcome = bench.isolation.run(
             RunRequest(
                 name=trial, env=ready.env, job=job, staged=_staged(ready),
                 max_output_bytes=MAX_TRIAL_BYTES, limits=limits,
-                deadline_s=bench.profile.trial_timeout_s, out_dir=out / "io",
+                deadline_s=bench.profile.trial_timeout_s + _for_accuracy(job, bench.profile), out_dir=out / "io",
                 gpu=ready.gpu.uuid if ready.gpu else None, on_start=watch.began if watch.wants_processes else None,
             ),
             bench.stop,
@@ -210,7 +211,14 @@ class Schedule:
 def _staged(ready: Ready) -> tuple[Path, ...]:
     parts = ready.members or (ready,)
     folders = [folder for one in parts for folder in (one.model.folder, *([one.artifact.folder] if one.artifact else []))]
+    if ready.model.labelled is not None:
+        folders.append(ready.model.labelled.inputs.parent)  # the model's own folder, or one of the user's data
     return tuple(dict.fromkeys(folders))
+
+
+def _for_accuracy(job: Mapping[str, Any], profile: Profile) -> float:
+    """Seconds more that a trial may take which runs a labelled data set through each of its cells."""
+    return len(job["cells"]) * profile.max_cell_s if "accuracy" in job else 0.0
 
 
 def _read(outcome: Outcome, trial: str, cells: Sequence[Cell]) -> tuple[dict[str, Any] | None, str | None]:
@@ -235,7 +243,7 @@ def _record(
         },
         "model": {
             "name": ready.name, "sha256": ready.sha256, "reference_source": model.reference_source,
-            "tolerance": ready.tolerance, "incomparable": ready.incomparable,
+            "tolerance": dict(ready.tolerance), "incomparable": ready.incomparable,
         },
         "host": dict(bench.host), "limits": {"cpus": list(limits.cpus), "memory_mb": bench.memory_mb, "pids": limits.pids},
         "convert": _convert(artifact), "started": outcome.started, "wall_s": outcome.wall_s,

@@ -26,7 +26,7 @@ from orchestrator.isolation.hostlock import engine_lock, file_lock
 from orchestrator.isolation.local import LocalIsolation
 from orchestrator.isolation.reap import reap
 from orchestrator.meters.host import HostMeters
-from orchestrator.model import EnvSpec, IsolationKind, Limits, PreparedModel, ReadyEnv
+from orchestrator.model import BackendSpec, EnvSpec, IsolationKind, Limits, PreparedModel, ReadyEnv
 from orchestrator.modelset import ModelSet
 from orchestrator.plan.plan import Plan
 from orchestrator.records import RecordStore
@@ -172,8 +172,10 @@ def _prepare(work: Work, isolation: Isolation, meters: HostMeters) -> Bench:
         label: env_of(work.registry[cell.backend], cell.backend_version) for label, cell in rows.items()
     }
     for backend in {cell.backend for cell in rows.values()}:
-        converter = work.registry[backend].converter
-        if converter is not None and _converts(work.registry, backend, work.models):
+        spec = work.registry[backend]
+        converter = spec.converter
+        asked = any(spec.must_convert(cell.precision) for cell in plan.cells if cell.backend == backend)
+        if converter is not None and (asked or _converts(spec, work.models)):
             envs[converter_key(backend)] = converter.env
     if work.models.needs_export():
         envs[MODELS_ENV] = models_env(IMAGES)
@@ -192,15 +194,18 @@ def _prepare(work: Work, isolation: Isolation, meters: HostMeters) -> Bench:
             backend: ready[converter_key(backend)] for backend in work.registry if converter_key(backend) in ready
         },
         models=models, cpus=limits, memory_mb=config.limits.memory_mb, profile=config.profile, seed=config.seed,
-        artifacts=Artifacts(cache=work.cache, isolation=isolation, limits=widest, stop=work.stop, say=work.say),
+        artifacts=Artifacts(
+            cache=work.cache, isolation=isolation, limits=widest, stop=work.stop, say=work.say,
+            adapters=RUNNERS / "adapters",
+        ),
         host={"name": "local", "fingerprint": work.facts.fingerprint}, store=RecordStore(work.rundir.records),
         stop=work.stop, say=work.say, meters=meters, gpus=work.facts.gpus,
     )
 
 
-def _converts(registry: Registry, backend: str, models: ModelSet) -> bool:
+def _converts(backend: BackendSpec, models: ModelSet) -> bool:
     """Whether any model comes in none of the formats that the backend loads as it is."""
-    formats = registry[backend].formats
+    formats = backend.formats
     return "onnx" not in formats and (models.files() or not set(formats) & models.zoo_formats())
 
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping
 
+import accuracy
 import feeding
 import fidelity
 import measure
@@ -15,7 +16,7 @@ from cgroups import Cgroup, Missing
 from events import EventLog
 from failures import cell_status
 from gate import ALONE, Alone
-from job import CellJob, TrialJob
+from job import AccuracyJob, CellJob, TrialJob
 from meters import PeakMeter, Reasons, Usage, used, window
 from resident import device_resident
 
@@ -44,6 +45,14 @@ def blank(cell: CellJob, reasons: Reasons) -> Dict[str, Any]:
     """A cell that is well and has no numbers yet."""
     return {"id": cell.id, "scenario": cell.scenario, "batch": cell.batch, "status": "ok", "reason": None, "phase": None,
             **dict.fromkeys(_UNMEASURED), "null_reasons": reasons.items}
+
+
+def explain(cell: Dict[str, Any]) -> Dict[str, Any]:
+    """The cell, with a reason for every figure that its scenario has no way to take."""
+    for name in _UNMEASURED:
+        if cell[name] is None:
+            cell["null_reasons"].setdefault(name, "the scenario {} does not measure it".format(cell["scenario"]))
+    return cell
 
 
 def not_run(cell: CellJob, status: str, reason: str, phase: str = "warmup") -> Dict[str, Any]:
@@ -140,6 +149,8 @@ class _Attempt:
                 "device_resident", lambda: device_resident(bench.adapter, batches, limits, min(warm.samples)))
         else:
             self.reasons.items["device_resident"] = "rows are fed one by one from the host"
+        if bench.job.accuracy is not None:
+            self._count_right(bench.job.accuracy)
 
     def _enter(self, phase: str) -> None:
         self.phase = phase
@@ -186,6 +197,19 @@ class _Attempt:
         if memory["baseline_mb"] is None:
             self.reasons.items["memory.baseline_mb"] = "/proc/self/status cannot be read"
         return {**memory, "delta_mb": delta, "harness_mb": held}
+
+    def _count_right(self, asked: AccuracyJob) -> None:
+        """What goes wrong here costs the accuracy, not the measurement that is done by now."""
+        job = self.bench.job
+        self.cell["accuracy"] = None
+        try:
+            self.cell["accuracy"] = accuracy.count_right(
+                self.bench.adapter.predict, asked, input_order=job.input_order, output_order=job.output_order,
+                batch=self.job.batch, batchable=job.batchable, max_s=self.job.max_cell_s)
+        except accuracy.NotCounted as error:
+            self.reasons.items["accuracy"] = str(error)
+        except Exception as error:
+            self.reasons.items["accuracy"] = cell_status(error)[1]
 
     def _compare(self, batches: measure.Batches, capture: measure.Capture) -> None:
         comparison = fidelity.Comparison(self.bench.reference, self.bench.job.output_order)

@@ -10,7 +10,7 @@ import warnings
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 import numpy as np
-from zoo.source import SAMPLES, Source
+from zoo.source import SAMPLES, Labelled, Source
 
 OPSET = 17  # the newest that every importer in this project reads
 ARTIFACT_FOLDER = "artifact"
@@ -60,6 +60,8 @@ def export(name: str, seed: int, folder: str) -> Dict[str, Any]:
     reference = reference_of(source)
     np.savez(os.path.join(folder, "reference.npz"), **{source.output: reference})
     about = _about(source, reference, parameters)
+    if source.labelled is not None:
+        about["labelled"] = _save_labelled(source.labelled, folder)
     with open(os.path.join(folder, "model.json"), "w", encoding="utf-8") as file:
         json.dump(about, file, indent=1, sort_keys=True)
         file.write("\n")
@@ -128,6 +130,13 @@ def _about(source: Source, reference: np.ndarray, parameters: int) -> Dict[str, 
     }
 
 
+def _save_labelled(labelled: Labelled, folder: str) -> Dict[str, Any]:
+    """Writes the data set that accuracy is measured on; returns what model.json says of it."""
+    np.savez(os.path.join(folder, "labelled.npz"), **labelled.inputs)
+    np.savez(os.path.join(folder, "labels.npz"), labels=labelled.labels)
+    return {"inputs": "labelled.npz", "labels": "labels.npz", "metric": "top1", "rows": len(labelled.labels)}
+
+
 def _tensor(name: str, dtype: str, shape: Tuple[int, ...]) -> Dict[str, Any]:
     # numpy calls ONNX's float float32; the description of a model uses ONNX's names.
     spelled = {"float32": "float", "float64": "double"}.get(dtype, dtype)
@@ -146,6 +155,12 @@ def _minilm(seed: int) -> Source:
     return minilm.build(seed)
 
 
+def _digits(seed: int) -> Source:
+    from zoo import digits
+
+    return digits.build(seed)
+
+
 def _vision(name: str) -> Callable[[int], Source]:
     def build_it(seed: int) -> Source:
         from zoo import vision
@@ -157,6 +172,7 @@ def _vision(name: str) -> Callable[[int], Source]:
 
 MODELS: Dict[str, Callable[[int], Source]] = {
     "spam": _spam, "resnet50": _vision("resnet50"), "mobilenet_v2": _vision("mobilenet_v2"), "minilm": _minilm,
+    "digits": _digits,
 }
 
 

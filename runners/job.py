@@ -49,6 +49,16 @@ class GateJob:
 
 
 @dataclass(frozen=True)
+class AccuracyJob:
+    """A labelled data set on which every cell's answers are counted."""
+
+    inputs: str
+    labels: str
+    metric: str
+    output: str
+
+
+@dataclass(frozen=True)
 class TrialJob:
     """One trial: what to load, with what, and the cells to measure."""
 
@@ -77,6 +87,7 @@ class TrialJob:
     members: Tuple["TrialJob", ...] = ()  # of an ensemble: each a job of its own, but for the cells
     keep_cache: bool = False
     raw: Mapping[str, Any] = field(default_factory=dict)  # as it came: what jobs for child processes are made from
+    accuracy: Optional[AccuracyJob] = None
 
 
 def read_job(path: str) -> Dict[str, Any]:
@@ -125,7 +136,8 @@ def trial_job(raw: Mapping[str, Any]) -> TrialJob:
             fixed_batch=int(raw["fixed_batch"]), cache_dir=raw.get("cache_dir"),
             probe=bool((raw.get("probe") or {}).get("enabled", True)), cells=tuple(_cell(cell) for cell in raw["cells"]),
             instances=int(raw.get("instances", 1)), keep_cache=bool(raw.get("keep_cache", False)), gate=_gate(raw.get("gate")),
-            members=tuple(trial_job({**raw, **one, "members": []}) for one in raw.get("members", ())), raw=raw,
+            members=tuple(trial_job({**raw, **one, "members": [], "accuracy": None}) for one in raw.get("members", ())), raw=raw,
+            accuracy=_accuracy(raw.get("accuracy")),
         )
     except KeyError as error:
         raise JobError("the job lacks {}".format(error)) from None
@@ -142,6 +154,13 @@ def _gate(raw: Optional[Mapping[str, Any]]) -> Optional[GateJob]:
     if raw is None:
         return None
     return GateJob(**{name: int(raw[name]) for name in ("channel", "number", "count", "flags") if name in raw})
+
+
+def _accuracy(raw: Optional[Mapping[str, Any]]) -> Optional[AccuracyJob]:
+    if raw is None:
+        return None
+    return AccuracyJob(inputs=str(raw["inputs"]), labels=str(raw["labels"]), metric=str(raw["metric"]),
+                       output=str(raw["output"]))
 
 
 def _cell(raw: Mapping[str, Any]) -> CellJob:

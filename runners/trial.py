@@ -17,7 +17,7 @@ import numpy as np
 import probe
 from adapters.base import Adapter, Evidence, Fallback, Params
 from arrays import load_arrays
-from cell import Bench, not_run, run_cell
+from cell import Bench, explain, not_run, run_cell
 from cgroups import Cgroup
 from events import EventLog, write_result
 from failures import Broken, failure
@@ -59,7 +59,7 @@ class Trial:
         finally:
             if made is not None:
                 shutil.rmtree(made, ignore_errors=True)
-        self._note_evidence()
+        self._note_evidence(final=self.result["failure"] is None)
         if prober is not None:
             self._settled_probe(prober)
         self.result["complete"] = True
@@ -137,7 +137,7 @@ class Trial:
         if self._stop_from is not None and cell.batch >= self._stop_from[0]:
             batch, status, reason = self._stop_from
             return not_run(cell, status, "not tried, for batch {} ended so: {}".format(batch, reason))
-        measured = self._run_cell(cell)
+        measured = explain(self._run_cell(cell))
         if measured["status"] in ("oom", "skipped"):
             self._stop_from = (cell.batch, measured["status"], measured["reason"])
         return measured
@@ -152,12 +152,12 @@ class Trial:
         if evidence and evidence["fallback"]:
             raise Fallback(evidence["fallback"])
 
-    def _note_evidence(self) -> None:
+    def _note_evidence(self, *, final: bool = False) -> None:
         """What the adapter says of itself; an adapter that cannot say it is no reason to lose the measurement."""
         if self._adapter is None:
             return
         try:
-            evidence = self._adapter.evidence()
+            evidence = self._adapter.final_evidence() if final else self._adapter.evidence()
             detail = dict(evidence.detail)
         except Exception as error:
             self.reasons.items["evidence"] = failure("verify", error)["message"]

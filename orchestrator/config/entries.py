@@ -18,6 +18,16 @@ _MAX_NAME = 60
 
 
 @dataclass(frozen=True, kw_only=True)
+class AccuracyEntry:
+    """A labelled data set as asked for."""
+
+    inputs: Path  # .npz or .npy
+    labels: Path | str  # a file, or the name of an array in `inputs`
+    metric: str = "top1"
+    output: str | None = None  # None: the model's first
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelEntry:
     """A model as asked for; `path` None: a built-in one."""
 
@@ -26,6 +36,8 @@ class ModelEntry:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # input -> dims, for what the file leaves open
     inputs: Path | None = None  # .npz or .npy
     tolerance: Mapping[str, float] = field(default_factory=dict)
+    tolerances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by precision
+    accuracy: AccuracyEntry | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +172,22 @@ def _model(document: Document, path: DocPath, raw: str | Mapping[str, Any], buil
         path=None if file is None else _file(document, (*path, "path"), file),
         shapes={key: tuple(int(d) for d in dims) for key, dims in raw.get("shapes", {}).items()},
         inputs=_file(document, (*path, "inputs"), raw["inputs"]) if "inputs" in raw else None,
-        tolerance={key: float(value) for key, value in raw.get("tolerance", {}).items()},
+        tolerance={key: float(value) for key, value in raw.get("tolerance", {}).items() if not isinstance(value, Mapping)},
+        tolerances={
+            key: {name: float(limit) for name, limit in value.items()}
+            for key, value in raw.get("tolerance", {}).items() if isinstance(value, Mapping)
+        },
+        accuracy=_accuracy(document, (*path, "accuracy"), raw["accuracy"]) if "accuracy" in raw else None,
+    )
+
+
+def _accuracy(document: Document, path: DocPath, raw: Mapping[str, Any]) -> AccuracyEntry:
+    text = str(raw["labels"])
+    is_file = text.endswith((".npz", ".npy"))
+    return AccuracyEntry(
+        inputs=_file(document, (*path, "inputs"), raw["inputs"]),
+        labels=_file(document, (*path, "labels"), text) if is_file else text,
+        metric=raw.get("metric", "top1"), output=raw.get("output"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.errors import ResultError
 from orchestrator.fidelity import wrong_answer_reason
+from orchestrator.merge.accuracy import NOT_TRIED, accuracy_of
 from orchestrator.merge.compare import Series
 from orchestrator.merge.conditions import trial_key
 from orchestrator.merge.endings import Ending, Judged, ending_of, judged_of
@@ -52,21 +53,22 @@ def estimate(planned: Mapping[str, Any], records: Sequence[Mapping[str, Any]], g
     cell["trials"] = {"asked": asked, "run": ending.run, "failed": ending.failed, "valid": len(used),
                       "invalid": sorted(invalid, key=lambda i: (i["trial"], i["attempt"]))}
     cell["fidelity"] = _fidelity(records)
+    cell["accuracy"], no_accuracy = accuracy_of(records)
     if ending.status is Status.UNSTABLE and disturbed:
         # a rough idea of the size, under a status that says not to rely on it; never compared
         metrics, null_reasons = metrics_of(disturbed, batch)
         cell.update(state=None, metrics=metrics, stability=_stability(disturbed, asked))
         cell["stability"]["verdict"] = Stability.UNSTABLE.value
-        cell["null_reasons"] = {**null_reasons, **_missing(cell, records), "state": "none of its trials counts"}
+        cell["null_reasons"] = {**null_reasons, **_missing(cell, records, no_accuracy), "state": "none of its trials counts"}
         return Estimate(cell=cell, series=None)
     if ending.status is not Status.OK:
         why = f"no estimate: the cell is {ending.status.value}"
         cell.update(state=None, metrics=no_metrics(), stability=_no_stability(why))
-        cell["null_reasons"] = {"metrics": why, "state": why, **_missing(cell, records)}
+        cell["null_reasons"] = {"metrics": why, "state": why, **_missing(cell, records, no_accuracy)}
         return Estimate(cell=cell, series=None)
     metrics, null_reasons = metrics_of(used, batch)
     cell.update(state=state or None, metrics=metrics, stability=_stability(used, asked))
-    cell["null_reasons"] = {**null_reasons, **_missing(cell, records)}
+    cell["null_reasons"] = {**null_reasons, **_missing(cell, records, no_accuracy)}
     if not state:
         cell["null_reasons"]["state"] = "the trials carry no probes"
     warnings = (ending.warning,) if ending.warning else ()
@@ -78,7 +80,7 @@ def hole(planned: Mapping[str, Any], *, asked: int, status: Status, reason: str,
     cell = _frame(planned, [], Ending(status=status, reason=reason, phase=phase))
     why = f"no estimate: the cell is {status.value}"
     cell.update(trials={"asked": asked, "valid": 0, "invalid": []}, state=None, metrics=no_metrics(), fidelity=None,
-                stability=_no_stability(why))
+                accuracy=None, stability=_no_stability(why))
     cell["null_reasons"] = {"metrics": why, "state": why, **_missing(cell)}
     return cell
 
@@ -159,11 +161,13 @@ def _stability(used: Sequence[Measured], asked: int) -> dict[str, Any]:
     return out
 
 
-def _missing(cell: Mapping[str, Any], records: Sequence[Mapping[str, Any]] = ()) -> dict[str, str]:
+def _missing(
+    cell: Mapping[str, Any], records: Sequence[Mapping[str, Any]] = (), no_accuracy: str = NOT_TRIED
+) -> dict[str, str]:
     """Reasons for what a cell may lack whatever its status."""
     incomparable = _incomparable(records)
     compared = f"not comparable: {incomparable}" if incomparable else "no output was compared with the reference"
-    whys = {"fidelity": compared, "evidence": "no trial got far enough to say what executed",
+    whys = {"fidelity": compared, "accuracy": no_accuracy, "evidence": "no trial got far enough to say what executed",
             "backend_version": "no trial got far enough to report it"}
     out = {name: why for name, why in whys.items() if cell[name] is None}
     for name, value in (cell["fidelity"] or {}).items():

@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from orchestrator.errors import ModelError, ResultError
 from orchestrator.fidelity import DEFAULT_TOLERANCE
-from orchestrator.model import PreparedModel, TensorSpec
+from orchestrator.model import LabelledSet, PreparedModel, TensorSpec, digest
 from orchestrator.models.agreement import variation
 from orchestrator.models.elements import FLOATS, numpy_type
 from orchestrator.models.filehash import FileHashes
+from orchestrator.models.labelled import KEY, mismatch
 from orchestrator.models.npzfile import read_npz
 from orchestrator.models.onnxfile import OnnxFile, inspect
 from orchestrator.models.store import DESCRIPTION, INPUTS, MANIFEST, REFERENCE, model_sha256, safe_relative
@@ -31,7 +32,7 @@ _LEAST_VARIATION = 1e-3
 _HINT = "this is a fault of the exporter; run it again, and report it if it stays"
 _SCHEMA: dict[str, Any] = {
     "type": "object", "properties": DESCRIPTION, "additionalProperties": False,
-    "required": sorted(set(DESCRIPTION) - {"notes", "tolerance"})}
+    "required": sorted(set(DESCRIPTION) - {"labelled", "notes", "tolerance"})}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +60,21 @@ def accept_export(artifact: Path, folder: Path, name: str, hashes: FileHashes) -
     model = _plain_file(artifact, formats["onnx"], name)
     file = inspect(model)
     beside = Path(formats["onnx"]).parent
-    for relative in sorted({*formats.values(), INPUTS, REFERENCE, *((beside / e).as_posix() for e in file.external)}):
+    data = about.get("labelled")
+    labelled = (data["inputs"], data["labels"]) if data else ()
+    if {*formats.values()} & {*labelled}:
+        raise _bad(name, "a format has the name of another file")
+    for relative in sorted({*formats.values(), INPUTS, REFERENCE, *labelled, *((beside / e).as_posix() for e in file.external)}):
         source = _plain_file(artifact, relative, name)
         (folder / relative).parent.mkdir(parents=True, exist_ok=True)
         shutil.move(source, folder / relative)
     inputs, reference = _arrays(folder / INPUTS, name), _arrays(folder / REFERENCE, name)
     _check(name, about, file, inputs, reference)
+    if data:
+        problem = mismatch(_arrays(folder / data["inputs"], name), _labels(folder / data["labels"], data["rows"], name),
+                           file.inputs, inputs)
+        if problem:
+            raise _bad(name, f"its labelled data set: {problem}")
     symbols = {spec.name: spec for spec in (*file.inputs, *file.outputs)}
     prepared = PreparedModel(
         name=name, folder=folder, sha256=model_sha256(folder, formats["onnx"], file.external, hashes),
@@ -72,7 +82,8 @@ def accept_export(artifact: Path, folder: Path, name: str, hashes: FileHashes) -
                                           for o in file.outputs),
         batchable=about["batchable"], fixed_batch=1 if about["batchable"] else file.dims.fixed_batch, formats=formats,
         samples=about["samples"], reference_source=about["reference_source"],
-        tolerance={**DEFAULT_TOLERANCE, **about.get("tolerance", {})}, notes=tuple(about.get("notes", ())))
+        tolerance={**DEFAULT_TOLERANCE, **about.get("tolerance", {})}, notes=tuple(about.get("notes", ())),
+        labelled=_set_of(folder, data, file.outputs[0].name, hashes) if data else None)
     return Accepted(prepared=prepared, file=file, parameters=about["parameters"])
 
 
@@ -135,6 +146,13 @@ def _arrays(path: Path, name: str) -> dict[str, Array]:
         raise _bad(name, f"{path.name}: {error}") from error
 
 
+def _labels(path: Path, rows: int, name: str) -> Array:
+    arrays = _arrays(path, name)
+    if set(arrays) != {KEY} or len(arrays[KEY].shape) == 0 or len(arrays[KEY]) != rows:
+        raise _bad(name, f"{path.name} does not hold {rows} labels")
+    return arrays[KEY]
+
+
 def _plain_file(base: Path, relative: str, name: str) -> Path:
     path = base / relative
     steps = [base, *(base / parent for parent in Path(relative).parents), path]
@@ -148,6 +166,12 @@ def _plain_file(base: Path, relative: str, name: str) -> Path:
 def _sized(spec: TensorSpec, rows: Array, *, batchable: bool) -> TensorSpec:
     shape: tuple[int | str, ...] = (spec.shape[0], *rows.shape[1:]) if batchable else rows.shape[1:]
     return TensorSpec(name=spec.name, dtype=spec.dtype, shape=shape)
+
+
+def _set_of(folder: Path, data: Mapping[str, Any], output: str, hashes: FileHashes) -> LabelledSet:
+    inputs, labels = folder / data["inputs"], folder / data["labels"]
+    return LabelledSet(inputs=inputs, labels=labels, rows=data["rows"], metric=data["metric"], output=output,
+                       sha256=digest([hashes.sha256(inputs), hashes.sha256(labels)]))
 
 
 def _bad(name: str, what: str) -> ModelError:

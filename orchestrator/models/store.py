@@ -16,7 +16,7 @@ import jsonschema
 import psutil
 
 from orchestrator.errors import ResultError
-from orchestrator.model import PreparedModel, TensorSpec, digest
+from orchestrator.model import LabelledSet, PreparedModel, TensorSpec, digest
 from orchestrator.models.filehash import FileHashes
 
 MANIFEST = "model.json"
@@ -38,6 +38,10 @@ DESCRIPTION: dict[str, Any] = {
                 "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 1024}},
     "tolerance": {"type": "object", "maxProperties": 8,
                   "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1}},
+    "labelled": {
+        "type": ["object", "null"], "required": ["inputs", "labels", "metric", "rows"], "additionalProperties": False,
+        "properties": {"inputs": {"const": "labelled.npz"}, "labels": {"const": "labels.npz"}, "metric": {"enum": ["top1"]},
+                       "rows": {"type": "integer", "minimum": 1, "maximum": 10_000_000}}},
     "parameters": {"type": "integer", "minimum": 0},
     "notes": {"type": "array", "maxItems": 200, "items": {"type": "string", "maxLength": 4000}},
 }
@@ -51,7 +55,7 @@ _SCHEMA: dict[str, Any] = {
             "type": "object", "required": ["size", "sha256"], "additionalProperties": False,
             "properties": {"size": {"type": "integer"}, "sha256": {"type": "string"}}}}},
 }
-_SCHEMA["required"] = sorted(set(_SCHEMA["properties"]) - {"incomparable"})  # models prepared before it was known lack it
+_SCHEMA["required"] = sorted(set(_SCHEMA["properties"]) - {"incomparable", "labelled"})  # unknown when older models were prepared
 
 
 def hashes_of(cache_dir: Path) -> FileHashes:
@@ -82,7 +86,10 @@ def write_manifest(folder: Path, prepared: PreparedModel, hashes: FileHashes, *,
     files = {path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": hashes.sha256(path)}
              for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST}
     plain = asdict(prepared)
-    del plain["folder"]
+    del plain["folder"], plain["tolerances"]  # a run's own, no property of the model
+    labelled = prepared.labelled
+    plain["labelled"] = None if labelled is None else {
+        "inputs": labelled.inputs.name, "labels": labelled.labels.name, "metric": labelled.metric, "rows": labelled.rows}
     plain |= {"schema": SCHEMA_NAME, "parameters": parameters, "opsets": dict(opsets), "operators": dict(operators),
               "files": files, "notes": list(prepared.notes)}
     (folder / MANIFEST).write_text(json.dumps(plain, indent=1, sort_keys=True))
@@ -121,8 +128,20 @@ def load_prepared(folder: Path) -> PreparedModel:
         name=plain["name"], folder=folder, sha256=plain["sha256"], inputs=_specs(plain["inputs"]),
         outputs=_specs(plain["outputs"]), batchable=plain["batchable"], fixed_batch=plain["fixed_batch"],
         formats=plain["formats"], samples=plain["samples"], reference_source=plain["reference_source"],
-        tolerance=plain["tolerance"], notes=tuple(plain["notes"]),
+        tolerance=plain["tolerance"], notes=tuple(plain["notes"]), labelled=_labelled(folder, plain),
         incomparable=plain.get("incomparable"))
+
+
+def _labelled(folder: Path, plain: Mapping[str, Any]) -> LabelledSet | None:
+    about, files = plain.get("labelled"), plain["files"]
+    if about is None:
+        return None
+    if not {about["inputs"], about["labels"]} <= set(files):
+        raise ResultError(f"{folder / MANIFEST} does not list its labelled data set",
+                          hint="delete the folder; the model will be prepared again")
+    return LabelledSet(
+        inputs=folder / about["inputs"], labels=folder / about["labels"], rows=about["rows"], metric=about["metric"],
+        output=plain["outputs"][0]["name"], sha256=digest([files[about[key]]["sha256"] for key in ("inputs", "labels")]))
 
 
 def safe_relative(name: str) -> str:

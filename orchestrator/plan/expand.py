@@ -89,6 +89,9 @@ def _cannot(spec: BackendSpec, combo: Combo) -> str | None:
     if combo.device.partition(":")[0] not in spec.devices:
         return f"{spec.title} does not run on {combo.device} here (it runs on {listed(spec.devices)})"
     if combo.precision not in spec.precisions:
+        why = spec.unavailable.get(combo.precision)
+        if why:
+            return f"{spec.title} has no precision {combo.precision} here: {why}"
         return f"{spec.title} has no precision {combo.precision} here (it has {listed(spec.precisions)})"
     return None
 

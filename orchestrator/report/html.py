@@ -26,6 +26,7 @@ from orchestrator.report.marks import legend_of, marks_of
 from orchestrator.report.metrics import COLD_START, LATENCY, VIEW_TITLES, View
 from orchestrator.report.panel import metric_rows
 from orchestrator.report.plots import cold_start, interval_plot, plot_data
+from orchestrator.report.precisions import accuracy_text, precision_table
 from orchestrator.report.status import StatusText, status_text
 from orchestrator.report.text import compact, one_line, tail
 from orchestrator.report.units import finite
@@ -58,6 +59,7 @@ def render_html(matrix: Mapping[str, Any]) -> str:
         headline=headline(view), warnings=warnings_of(view), excluded=excluded_table(view),
         conditions=condition_tables(view), statuses=_legend(view),
         others=other_scenarios(view), rows_batched=any(cell.batches_by_rows for cell in view.cells),
+        precisions={model.anchor: precision_table(model) for model in view.models}, accuracy=accuracy_text,
         plots=plots, data={anchor: plot_data(found) for anchor, found in plots.items()},
         phases={path for path, _ in COLD_START},
         metric_rows=metric_rows, details_of=detail_items, cold_start=cold_start,

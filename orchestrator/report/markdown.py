@@ -12,6 +12,7 @@ from orchestrator.report.cells import CellView, part
 from orchestrator.report.conditions import Table, condition_tables, excluded_table, headline, warnings_of
 from orchestrator.report.marks import legend_of, marks_of
 from orchestrator.report.metrics import View
+from orchestrator.report.precisions import precision_table
 from orchestrator.report.status import status_text
 from orchestrator.report.text import joined, one_line
 from orchestrator.report.verdicts import counted, said
@@ -38,6 +39,8 @@ def render_markdown(matrix: Mapping[str, Any]) -> str:
         lines += [f"### {escape(model.name)}", "", *_grid(model), ""]
         for ablation in ablations(model, matrix):
             lines += _ablation(ablation)
+        if (table := precision_table(model)) is not None:
+            lines += [f"#### {table.title}", "", *_table(table), ""]
     lines += _comparisons(view.models)
     lines += ["## Legend", "", "- **★** decided to be the fastest of its column",
               "- **= name** tied with it: no more than the minimum effect apart",

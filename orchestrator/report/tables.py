@@ -41,6 +41,8 @@ SCHEMA: pa.Schema = pa.schema([
     ("latency_ms_ci95_low", _NUMBER), ("latency_ms_ci95_high", _NUMBER),
     ("throughput_ci95_low", _NUMBER), ("throughput_ci95_high", _NUMBER),
     *((f"fidelity_{name}", _NUMBER) for name in _FIDELITY),
+    ("accuracy_top1", _NUMBER), ("accuracy_correct", _INTEGER), ("accuracy_n", _INTEGER), ("accuracy_ci95_low", _NUMBER),
+    ("accuracy_ci95_high", _NUMBER),
     ("executed_on", _TEXT), ("batching", _TEXT), ("null_reasons", _TEXT),
 ])
 
@@ -81,12 +83,16 @@ def parquet_bytes(matrix: Mapping[str, Any]) -> bytes:
 
 
 def _figures(cell: CellView) -> dict[str, Any]:
+    accuracy = part(cell.raw, "accuracy")
+    low, high = [*items(accuracy.get("ci95")), None, None][:2]
     latency, throughput = (cell.interval(path) or (None, None) for path in _INTERVALS)
     return {
         **{metric.column: cell.value(metric.path) for metric in METRICS},
         "latency_ms_ci95_low": latency[0], "latency_ms_ci95_high": latency[1],
         "throughput_ci95_low": throughput[0], "throughput_ci95_high": throughput[1],
         **{f"fidelity_{name}": part(cell.raw, "fidelity").get(name) for name in _FIDELITY},
+        **{f"accuracy_{name}": accuracy.get(name) for name in ("top1", "correct", "n")},
+        "accuracy_ci95_low": low, "accuracy_ci95_high": high,
     }
 
 

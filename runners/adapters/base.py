@@ -65,6 +65,13 @@ class ConvertParams:
     batchable: bool = True
     fixed_batch: int = 1
 
+    def feeds(self) -> List[Feeds]:
+        """Every sample as the feeds of one inference: what a quantisation is calibrated on."""
+        count = min(len(self.samples[name]) for name in self.input_order)
+        if self.batchable:
+            return [{name: self.samples[name][i:i + 1] for name in self.input_order} for i in range(count)]
+        return [{name: np.asarray(self.samples[name][i]) for name in self.input_order} for i in range(count)]
+
 
 @dataclass(frozen=True)
 class CacheUse:
@@ -125,8 +132,12 @@ class Adapter:
         """Wait until the device has nothing left to do; a no-op where `predict` always waits."""
 
     def evidence(self) -> Evidence:
-        """Called after the first inference and again at the end; the last answer counts."""
+        """Called after the first inference of each cell; `final_evidence`, which by default is the same, has the last word."""
         raise NotImplementedError
+
+    def final_evidence(self) -> Evidence:
+        """Called once, when every cell is measured: the place for questions that take time or memory."""
+        return self.evidence()
 
     def versions(self) -> Dict[str, str]:
         """Distribution name → version of what was imported; the backend's own distribution among them."""

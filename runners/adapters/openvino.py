@@ -8,9 +8,13 @@ import numpy as np
 import openvino
 
 from .base import Adapter as BaseAdapter
-from .base import CacheUse, Evidence, Feeds, Params, Unsupported
+from .base import CacheUse, ConvertParams, Evidence, Feeds, Params, Unsupported
 
 DEVICES = {"cpu": "CPU"}
+ARTIFACT_FORMATS = {".xml": "openvino_ir"}
+# What the plugin is told to compute floating-point numbers in; int8 is in the model itself.
+WIDTHS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+CAPABILITIES = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 HINTS = {"latency": "LATENCY", "throughput": "THROUGHPUT", "none": None}
 
 
@@ -19,13 +23,14 @@ class Adapter(BaseAdapter):
 
     def load(self, path: str, params: Params) -> None:
         """Reads the file; compiling is a step of its own."""
-        if params.precision != "fp32":
-            raise Unsupported(f"OpenVINO is asked for fp32 here, not {params.precision}")
+        if params.precision not in WIDTHS:
+            raise Unsupported(f"OpenVINO has no {params.precision} here")
         if params.device not in DEVICES:
             raise Unsupported(f"OpenVINO has no plugin for {params.device} here")
         self._device = DEVICES[params.device]
         self._params = params
         self._core = openvino.Core()
+        self._refuse_unless_capable()
         self._model: Any = path
         if params.keep_cache:
             return  # a compiled model from the cache needs no reading of the file; compile_model() reads it if it must
@@ -84,14 +89,18 @@ class Adapter(BaseAdapter):
         ask = self._compiled.get_property
         executed = [str(device) for device in ask("EXECUTION_DEVICES")]
         precision = str(ask("INFERENCE_PRECISION_HINT").get_type_name())
+        wanted = self._params.precision
+        layers = executed_in(self._compiled.get_runtime_model())
         fallback = None
         if executed != [self._device]:
             fallback = f"asked for {self._device}, executed on {', '.join(executed)}"
-        elif precision != "f32":
-            fallback = f"asked for fp32, the plugin computes in {precision}"
+        elif precision != WIDTHS[wanted]:
+            fallback = f"asked for {wanted}, the plugin computes in {precision}"
+        elif layers and not any(kind in layers for kind in KINDS[wanted]):
+            fallback = f"asked for {wanted}, but every layer that computes was given {', '.join(sorted(layers))}"
         return Evidence(
             device=executed[0].lower() if executed else "unknown", executed_on=executed, fallback=fallback,
-            detail={"inference_precision": precision, "threads": int(ask("INFERENCE_NUM_THREADS")),
+            detail={"inference_precision": precision, "layers_by_precision": layers, "threads": int(ask("INFERENCE_NUM_THREADS")),
                     "streams": int(ask("NUM_STREAMS")), "pinning": bool(ask("ENABLE_CPU_PINNING")),
                     "performance_hint": str(ask("PERFORMANCE_HINT")),
                     "hyper_threading": bool(ask("ENABLE_HYPER_THREADING")),
@@ -104,10 +113,19 @@ class Adapter(BaseAdapter):
         """openvino and numpy."""
         return {"openvino": openvino.__version__.split("-")[0], "numpy": np.__version__}
 
+    def _refuse_unless_capable(self) -> None:
+        """Asked for a width that the processor has not, the plugin would take another and say nothing."""
+        wanted = CAPABILITIES.get(self._params.precision)
+        offered = [str(name) for name in self._core.get_property(self._device, "OPTIMIZATION_CAPABILITIES")]
+        if wanted is not None and wanted not in offered:
+            raise Unsupported(f"OpenVINO's {self._device} plugin has no {wanted} on this processor (it has "
+                              f"{', '.join(name for name in offered if name in (*CAPABILITIES.values(), 'FP32'))})")
+
     def _config(self) -> Dict[str, Any]:
         settings = self._params.settings
         # Without the precision hint the CPU plugin computes in bf16 on processors that have it.
-        config: Dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": self._params.threads}
+        config: Dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": WIDTHS[self._params.precision], "INFERENCE_NUM_THREADS": self._params.threads}
         hint = settings.get("performance_hint", "latency")
         if hint not in HINTS:
             raise Unsupported(f"performance_hint is one of {', '.join(HINTS)}, not {hint!r}")
@@ -124,6 +142,33 @@ class Adapter(BaseAdapter):
         if self._params.keep_cache:
             config["CACHE_DIR"] = str(self._params.cache_dir)
         return config
+
+
+# Layers that move or convert numbers; what is left computes.
+MOVES = frozenset(("Input", "Output", "Const", "Reorder", "Reshape", "Transpose", "Convert", "Concatenation", "Split",
+                   "StridedSlice", "Gather", "Broadcast", "Tile", "MemoryInput", "MemoryOutput", "ShapeOf", "FakeQuantize"))
+KINDS = {"fp32": ("f32",), "bf16": ("bf16",), "fp16": ("f16",), "int8": ("i8", "u8")}
+
+
+def executed_in(graph: Any) -> Dict[str, int]:
+    """Precision → how many computing layers of the executed graph run in it; empty where the plugin does not say."""
+    counts: Dict[str, int] = {}
+    for layer in graph.get_ordered_ops():
+        info = layer.get_rt_info()
+        try:
+            kind, precision = str(info["layerType"].value), str(info["runtimePrecision"].value)
+        except (KeyError, AttributeError, RuntimeError):
+            continue
+        if kind not in MOVES:
+            counts[precision] = counts.get(precision, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def convert(path: str, out_dir: str, params: ConvertParams) -> str:
+    """ONNX → IR in int8, in the converter's environment."""
+    from .openvino_convert import convert as run
+
+    return run(path, out_dir, params)
 
 
 def _explained(error: Exception) -> Exception:

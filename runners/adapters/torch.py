@@ -17,6 +17,7 @@ from .base import Adapter as BaseAdapter
 from .base import ConvertParams, Evidence, Feeds, Params, Unsupported
 from .torch_artifact import ABOUT
 from .torch_cache import InductorCache, not_compiled
+from .torch_precision import WIDTHS, cast, narrow, quantise, widths
 
 ARTIFACT_FORMATS = {".pt2": "pt2", ".ts": "torchscript"}
 MODES = ("eager", "jit", "compile")
@@ -29,8 +30,8 @@ class Adapter(BaseAdapter):
 
     def load(self, path: str, params: Params) -> None:
         """Sets the process's threads, then loads."""
-        if params.precision != "fp32":
-            raise Unsupported(f"PyTorch runs fp32 here, not {params.precision}")
+        if params.precision not in (*WIDTHS, "int8"):
+            raise Unsupported(f"PyTorch has no {params.precision} here")
         if params.device != "cpu":
             raise Unsupported(f"PyTorch runs on the CPU here, not on {params.device}")
         self._mode = _one_of(params, "mode", MODES)
@@ -49,6 +50,10 @@ class Adapter(BaseAdapter):
         extra = {ABOUT: ""}
         self._module = self._load_script(path, extra) if self._script else self._load_program(path, extra)
         self._fixed: Optional[int] = json.loads(extra[ABOUT] or "{}").get("batch")
+        self._width = WIDTHS.get(params.precision, torch.float32)
+        self._quantised = quantise(self._module) if params.precision == "int8" else 0
+        if self._width is not torch.float32:
+            narrow(self._module, self._width)
         if self._channels_last:
             self._module.to(memory_format=torch.channels_last)
         self._call = self._module
@@ -81,6 +86,8 @@ class Adapter(BaseAdapter):
         tensors = [torch.from_numpy(array) for array in arrays]
         if self._channels_last:
             tensors = [t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in tensors]
+        if self._width is not torch.float32:
+            tensors = cast(tensors, self._width)
         if self._mode == "jit":
             self._trace(tensors)
         with self._gradients():
@@ -92,6 +99,8 @@ class Adapter(BaseAdapter):
             self._inference = all(output.is_inference() for output in outputs)
         if self._recorded:
             outputs = [output.detach() for output in outputs]
+        if self._width is not torch.float32:
+            outputs = cast(outputs, torch.float32)
         return [output.numpy() for output in outputs]
 
     def _trace(self, tensors: List[Any]) -> None:
@@ -129,7 +138,12 @@ class Adapter(BaseAdapter):
             "mode": self._mode, "threads": torch.get_num_threads(), "interop_threads": torch.get_num_interop_threads(),
             "source": "torchscript" if self._script else "torch.export", "fixed_batch": self._fixed,
             "mkldnn": torch.backends.mkldnn.enabled, "gradients": self._said_of_gradients(),
-            "channels_last": self._channels_last}
+            "channels_last": self._channels_last,
+            "numbers": widths(self._module), "quantised_layers": self._quantised}
+        if self._width is torch.bfloat16:  # without them it computes in fp32 and rounds
+            detail["bf16_instructions"] = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        elif self._width is torch.float16:
+            detail["fp16_instructions"] = bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
         fallback = None
         if devices != {"cpu"}:
             fallback = f"asked for the CPU, tensors are on {', '.join(sorted(devices))}"

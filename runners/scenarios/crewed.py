@@ -19,7 +19,7 @@ from scenarios.member import MARK, REQUEST
 if TYPE_CHECKING:
     from scenarios.ensemble import Trial
 
-_COUNTED = ("cpu_time_s", "threads_seen", "threads_active", "context_switches")
+_COUNTED = ("cpu_time_s", "threads_seen", "threads_active", "context_switches", "voluntary_switches", "involuntary_switches")
 
 
 class _Lost(Exception):
@@ -149,9 +149,10 @@ def _one(trial: "Trial", cell: CellJob, made: Dict[str, Any], results: Dict[str,
         made[name] = pooled.summed([one.get(name) for one in together])
         if made[name] is None:
             reasons[name] = "not all members have it"
-    made["nr_throttled"] = pooled.highest([one.get("nr_throttled") for one in together])
-    if made["nr_throttled"] is None:
-        reasons["nr_throttled"] = "no control group that shows throttling is visible"
+    for name in ("nr_throttled", "throttled_s"):  # of the one control group that all are in
+        made[name] = pooled.highest([one.get(name) for one in together])
+        if made[name] is None:
+            reasons[name] = "no control group that shows throttling is visible"
     kept = Reasons(reasons)
     peaks = pooled.summed([one["process_peak_mb"] for one in together])
     baseline = pooled.summed([one["memory"]["baseline_mb"] for one in alone.values()])

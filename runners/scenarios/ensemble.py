@@ -20,7 +20,7 @@ from cell import blank, not_run
 from children import Relayed
 from failures import Broken, cell_status, failure
 from job import CellJob, TrialJob
-from meters import PeakMeter, Reasons, Usage, resident_mb, used
+from meters import PeakMeter, Reasons, Usage, resident_mb, used, window
 from together import Member, Threads
 
 PROCESSES = "processes"
@@ -58,11 +58,11 @@ class Trial(trial.Trial):
             self.reasons.items.update({k: why for k, why in own["null_reasons"].items() if k == "phases.compile_ms"})
         return member
 
-    def _note_evidence(self) -> None:
+    def _note_evidence(self, *, final: bool = False) -> None:
         """The members' own, side by side."""
         found = {}
         for member in self._members:
-            member._note_evidence()
+            member._note_evidence(final=final)
             found[member._job.model_name] = member.result["evidence"]
         self.side_by_side(found)
 
@@ -144,6 +144,7 @@ class Trial(trial.Trial):
             raise measure.TooSlow("{} of {} requests in {:.3g} s, and a cell may take {:g} s".format(
                 len(loop.samples), cell.min_iterations, loop.wall_ns / 1e9, cell.max_cell_s))
         made.update(measure_ms=loop.wall_ns / 1e6, wall_s=loop.wall_ns / 1e9, iterations=len(loop.samples),
+                    window=window(loop.begin_ns, loop.begin_ns + loop.wall_ns, len(loop.samples) * cell.batch),
                     samples=measure.pack(loop.samples), throughput_ips=_rate(loop.samples, cell.batch))
         made["headline_ms"] = 1e3 / made["throughput_ips"]
 

@@ -22,10 +22,12 @@ from gate import GO, LEAD_NS
 from job import MAX_SAMPLES, CellJob
 from measure import pack
 from meters import Reasons
+from meters import window as window_of
 from workers import Crew, Trouble, Worker
 
 _PHASES = ("import_ms", "load_ms", "compile_ms")
-_SUMMED = ("warmup_iterations", "context_switches", "threads_seen", "threads_active")
+_SUMMED = ("warmup_iterations", "context_switches", "voluntary_switches", "involuntary_switches", "threads_seen",
+           "threads_active")
 _MEMORY = ("process_peak_mb", "baseline_mb", "delta_mb", "harness_mb")
 
 
@@ -40,7 +42,7 @@ class Trial(trial.Trial):
     def _prepare(self, import_began: float, cache: str) -> None:
         """Nothing: whatever this process loaded would only take memory from the instances."""
 
-    def _note_evidence(self) -> None:
+    def _note_evidence(self, *, final: bool = False) -> None:
         """It was noted when the instances ended."""
 
     def _run_cell(self, cell: CellJob) -> Dict[str, Any]:
@@ -128,7 +130,8 @@ class Trial(trial.Trial):
         made.update(
             first_inference_ms=max(one["first_inference_ms"] for one in cells), warmup_ms=max(one["warmup_ms"] for one in cells),
             measure_ms=seconds * 1e3, wall_s=seconds, iterations=len(samples), samples=pack(samples), cpu_time_s=cpu,
-            nr_throttled=pooled.highest([one["nr_throttled"] for one in cells]),
+            **{name: pooled.highest([one[name] for one in cells]) for name in ("nr_throttled", "throttled_s")},
+            window=window_of(window[0], window[1], round(throughput * seconds)),
             **{name: pooled.summed([one[name] for one in cells]) for name in _SUMMED},
             memory=self._memory(cells, reasons), fidelity=pooled.worst([one["fidelity"] for one in cells]),
             output_buffers="reused" if any(one["output_buffers"] == "reused" for one in cells) else "own",

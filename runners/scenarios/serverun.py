@@ -15,7 +15,7 @@ from adapters.base import Fallback, Unsupported
 from cell import Bench, _Attempt
 from failures import cell_status
 from job import MAX_SAMPLES, CellJob
-from meters import Usage, used
+from meters import Usage, used, window
 
 from scenarios import loadgen
 from scenarios.batching import Batcher, Rows, Worker
@@ -175,9 +175,9 @@ class ServerAttempt(_Attempt):
         return run
 
     def _holds(self, rows: Rows, rate: float, length: Length) -> bool:
-        before = Usage.now(self.bench.cgroup)
+        before, begin_ns = Usage.now(self.bench.cgroup), time.perf_counter_ns()
         run = self._serve(rows, rate, self._requests(rate, length))
-        after = Usage.now(self.bench.cgroup)
+        end_ns, after = time.perf_counter_ns(), Usage.now(self.bench.cgroup)
         queue = queue_of(run.due, run.latency, self.job.batch)
         self.last = (run, queue)
         met = run.met if length is Length.FULL else run.percentile_met
@@ -187,7 +187,7 @@ class ServerAttempt(_Attempt):
         self.bench.events.emit("measure", self.job.id, words.format(
             length.value, rate, len(run.latency), run.over_target, queue.growth_per_s, verdict))
         if held and length is Length.FULL:
-            self.cell.update(used(before, after, self.reasons))
+            self.cell.update(used(before, after, self.reasons), window=window(begin_ns, end_ns, len(run.latency)))
         elif not held:
             grew = "its queue grew by {:.3g} requests a second".format(queue.growth_per_s)
             missed = "{:,} of {:,} requests took longer than {:g} ms".format(

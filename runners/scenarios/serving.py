@@ -21,7 +21,6 @@ from typing import Any, Dict, List, Optional  # noqa: E402
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import probe  # noqa: E402
-from cell import Bench  # noqa: E402
 from events import EventLog  # noqa: E402
 from job import CellJob, TrialJob, read_job, trial_job  # noqa: E402
 from trial import Trial as PlainTrial  # noqa: E402
@@ -48,11 +47,12 @@ class Events(EventLog):
 class Trial(PlainTrial):
     """Loads as every trial does, and then serves instead of calling in a loop."""
 
-    def _cell(self, bench: Bench, cell: CellJob) -> Dict[str, Any]:
-        return serve_cell(bench, cell)
+    def _run_cell(self, cell: CellJob) -> Dict[str, Any]:
+        assert self._bench is not None
+        return serve_cell(self._bench, cell)
 
-    def _note_evidence(self) -> None:
-        super()._note_evidence()
+    def _note_evidence(self, *, final: bool = False) -> None:
+        super()._note_evidence(final=final)
         if self.result["evidence"]:
             self.result["evidence"]["detail"]["mlcommons-loadgen"] = version("mlcommons-loadgen")
 

@@ -2,11 +2,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
 SAMPLES = 16  # distinct rows of inputs.npz
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Rows with their right answers, none of which the model was trained on."""
+
+    inputs: Dict[str, np.ndarray]  # N rows each
+    labels: np.ndarray  # N numbers of classes
 
 
 @dataclass(frozen=True)
@@ -18,6 +26,7 @@ class Source:
     inputs: Dict[str, np.ndarray]  # SAMPLES rows each
     output: str
     notes: List[str] = field(default_factory=list)
+    labelled: Optional[Labelled] = None
 
 
 def fill_weights(module: Any, seed: int) -> None:

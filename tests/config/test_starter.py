@@ -13,7 +13,7 @@ from orchestrator.config.starter import STARTER
 from orchestrator.plan.expand import expand
 
 ROOT = Path(__file__).parents[2]
-MODELS = ("spam", "resnet50", "mobilenet_v2", "minilm")
+MODELS = ("spam", "resnet50", "mobilenet_v2", "minilm", "digits")
 SHIPPED = sorted([ROOT / "matrix.yaml", *(ROOT / "matrices").glob("*.yaml")])
 
 
@@ -51,6 +51,10 @@ def test_the_shipped_matrices_load(path: Path) -> None:
     registry = load_registry(ROOT / "images")
     expansion = expand(load_matrix(path, registry, models=MODELS, machine=Machine(cpus=(0, 1), memory_mb=8000)), registry)
     assert expansion.cells
+    if path.name == "precision.yaml":  # which leaves out what would be measured twice, and asks what not every backend can
+        assert all(one.cell.label == "ort_dynamic" and one.cell.precision != "int8" for one in expansion.excluded)
+        assert {(one.cell.backend, one.cell.precision) for one in expansion.unsupported} == {("onnxruntime", "bf16")}
+        return
     assert not expansion.excluded
     assert not expansion.unsupported
 

@@ -146,7 +146,7 @@ def test_clicking_a_cell_opens_its_details(browser: webdriver.Chrome, pages: dic
     assert detail.get_attribute("open") is None
     browser.find_element(By.CSS_SELECTOR, "a[href='#c0']").click()
     assert detail.get_attribute("open") is not None
-    assert "51 samples per trial; 662 needed" in detail.text
+    assert "51 samples per trial; 130 needed" in detail.text
     assert ask(browser, "document.activeElement.parentElement.id") == "c0"
 
 
