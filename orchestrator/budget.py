@@ -44,7 +44,7 @@ class Budget:
     @property
     def left_s(self) -> float:
         """Seconds of the budget that no trial has taken yet; negative where the profile's own rounds took more."""
-        return self.limit_s - self.before_s - self.schedule.tally.wall_s
+        return self.limit_s - self.before_s - self.schedule.tally.trials_s
 
     def next(self) -> Further | None:
         """What should be measured now, on the records that are there."""

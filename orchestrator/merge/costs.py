@@ -62,5 +62,5 @@ def cell_costs(costs: Mapping[str, TrialCost]) -> dict[str, float]:
 
 def spent_s(records: Iterable[Mapping[str, Any]]) -> float:
     """Seconds that all trials of these records took, each counted once; anchors and trials that do not count included."""
-    walls = {trial_key(record): float(record.get("wall_s") or 0.0) for record in records}
-    return sum(walls.values())
+    taken = {trial_key(record): float(record.get("trial_s") or record.get("wall_s") or 0.0) for record in records}
+    return sum(taken.values())
