@@ -4,6 +4,8 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+# two processes: tests that use the machine as a whole share one of them (tests/conftest.py)
+WORKERS := 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # 3.11 first: every backend is locked for it, so `--isolation venv` can use the same interpreter
 PYTHONS := $(PYTHON) python3.11 python3 python3.12 python3.13 python3.10 /usr/bin/python3
@@ -21,7 +23,7 @@ doctor: $(VENV)/.installed ## what this machine can and cannot measure
 	@$(BIN)/infermatrix doctor $(ARGS)
 
 test: $(VENV)/.dev ## all tests; those that need an engine or a browser are skipped, with the reason, where there is none
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -22,6 +22,22 @@ from orchestrator.model import BaseVariant
 _ANSWER = pytest.StashKey[EngineAnswer]()
 
 
+_WHOLE_MACHINE = ("endtoend", "isolation", "images", "doctor", "benchmarks")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which tests may not run beside each other when several processes run them (`make test`).
+
+    Those that use the engine, its images or the host's lock take turns; those of adapters share what they export.
+    """
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in _WHOLE_MACHINE or item.get_closest_marker("engine"):
+            item.add_marker(pytest.mark.xdist_group("machine"))
+        elif folder == "adapters":
+            item.add_marker(pytest.mark.xdist_group("adapters"))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests marked `engine` or `browser` run only where there is one."""
     if item.get_closest_marker("engine"):
