@@ -146,7 +146,9 @@ class Bench:
         converter = self.converter_envs[cell.backend]
         if isinstance(converter, InfermatrixError):
             return Verdict(status=Status.BUILD_FAILED, reason=f"converter: {converter.message}", phase=Phase.BUILD.value)
-        made = self.artifacts.get(backend, converter, model, cell.precision, self._conversion_settings(cell))
+        made = self.artifacts.get(
+            backend, converter, model, backend.converted_to(cell.precision), self._conversion_settings(cell)
+        )
         if isinstance(made, Verdict):
             return made
         return Ready(backend=backend, env=env, model=model, artifact=made, format=made.format, tolerance=tolerance)

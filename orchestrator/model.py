@@ -79,6 +79,10 @@ class BackendSpec:
         """Whether this precision is made by a conversion, whatever format the model comes in."""
         return self.converter is not None and precision in self.converter.precisions
 
+    def converted_to(self, precision: str) -> str:
+        """What a conversion writes for a cell of this precision: fp32 where the backend itself narrows it while it loads."""
+        return precision if self.must_convert(precision) else "fp32"
+
 
 @dataclass(frozen=True, kw_only=True)
 class BackendEntry:

@@ -173,3 +173,9 @@ def test_a_recommendation_has_a_value_of_the_setting_s_type_and_a_source(tmp_pat
     assert "must have both `recommended` and `source`" in complaint(tmp_path / "c" / "beta", without)
     assert "the recommended value of setting `level` must be one of" in complaint(
         tmp_path / "d" / "beta", text.replace("recommended: basic", "recommended: fast"))
+
+
+def test_a_conversion_narrows_only_what_the_backend_does_not_narrow_itself() -> None:
+    registry = load_registry(Path(__file__).parents[1] / "images")
+    assert registry["torch"].converted_to("bf16") == "fp32"
+    assert registry["openvino"].converted_to("int8") == "int8"

@@ -96,8 +96,8 @@ class Adapter(BaseAdapter):
             fallback = f"asked for {self._device}, executed on {', '.join(executed)}"
         elif precision != WIDTHS[wanted]:
             fallback = f"asked for {wanted}, the plugin computes in {precision}"
-        elif layers and not any(kind in layers for kind in KINDS[wanted]):
-            fallback = f"asked for {wanted}, but every layer that computes was given {', '.join(sorted(layers))}"
+        elif (given := WIDE_OR_NARROW.intersection(layers)) and not given.intersection(KINDS[wanted]):
+            fallback = f"asked for {wanted}, but every layer that computes was given {', '.join(sorted(given))}"
         return Evidence(
             device=executed[0].lower() if executed else "unknown", executed_on=executed, fallback=fallback,
             detail={"inference_precision": precision, "layers_by_precision": layers, "threads": int(ask("INFERENCE_NUM_THREADS")),
@@ -147,6 +147,8 @@ class Adapter(BaseAdapter):
 # Layers that move or convert numbers; what is left computes.
 MOVES = frozenset(("Input", "Output", "Const", "Reorder", "Reshape", "Transpose", "Convert", "Concatenation", "Split",
                    "StridedSlice", "Gather", "Broadcast", "Tile", "MemoryInput", "MemoryOutput", "ShapeOf", "FakeQuantize"))
+# Layers in other types (i32, boolean) compute what no precision changes: indices, shapes, conditions.
+WIDE_OR_NARROW = frozenset(("f32", "bf16", "f16", "i8", "u8"))
 KINDS = {"fp32": ("f32",), "bf16": ("bf16",), "fp16": ("f16",), "int8": ("i8", "u8")}
 
 

@@ -68,9 +68,10 @@ class Runner:
         names = {part: [tensor["name"] for tensor in about[part]] for part in ("inputs", "outputs")}
         return Prepared(folder=folder / "artifact", input_order=names["inputs"], output_order=names["outputs"], batchable=True)
 
-    def convert(self, backend: str, model: Prepared) -> tuple[Path | None, dict[str, Any]]:
+    def convert(self, backend: str, model: Prepared, **changes: Any) -> tuple[Path | None, dict[str, Any]]:
         """The artifact's path, or None; and the result."""
-        job = {**model.job(), "task": "convert", "trial": "c-1", "adapter": backend, "batch": None if model.batchable else 1,
+        job = {**model.job(), **changes, "task": "convert", "trial": "c-1", "adapter": backend,
+               "batch": None if model.batchable else 1,
                "model": {"name": "m", "format": "onnx", "path": str(model.folder / "model.onnx")}}
         folder, result = self.run(f"{backend}/converter", job)
         return (None if result["failure"] else folder / "artifact" / result["artifact"]["file"]), result

@@ -166,11 +166,3 @@ def test_ncnn_has_its_narrow_types_off(switch: bool, convolutions: Prepared, run
     assert evidence["batching"] == "native"
     assert {name: evidence["detail"][name] for name in settings} == settings
     assert evidence["detail"]["layer_types"]["Convolution"] == 2
-
-
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_another_precision_is_refused_and_not_ignored(backend: str, convolutions: Prepared, runner: Runner) -> None:
-    path = convolutions.folder / "model.onnx"
-    result = runner.trial(backend, convolutions, path, batches=(1,), precision="int8")
-    assert result["failure"]["kind"] == "unsupported"
-    assert "int8" in result["failure"]["message"]
