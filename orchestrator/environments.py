@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import docker
 import yaml
 
-from orchestrator.errors import BuildError
+from orchestrator.config.matrix import MatrixConfig
+from orchestrator.errors import BuildError, ConfigError
 from orchestrator.images.base import BaseChoice, ensure_bases
 from orchestrator.images.build import BuildOptions, ensure_images
 from orchestrator.images.builders import Builder
@@ -63,6 +65,19 @@ def in_venvs() -> Prepare:
         return {name: made[env] for name, env in envs.items()}
 
     return prepare
+
+
+def named_interpreters(config: MatrixConfig, labels: Iterable[str]) -> dict[str, Path]:
+    """The Python named for each row; what it holds is asked later. Raises ConfigError where none is named or none is there."""
+    pythons = {label: config.interpreter(label) for label in sorted(set(labels))}
+    for label, path in pythons.items():
+        if not path.is_file() or not os.access(path, os.X_OK):
+            what = "does not exist" if not path.exists() else "is no program that can be run"
+            raise ConfigError(
+                f"{config.source}: the interpreter for `{label}` {what}: {path}",
+                hint="Name the python executable itself, for instance /opt/conda/envs/x/bin/python.",
+            )
+    return pythons
 
 
 def in_interpreters(interpreters: Mapping[str, Path]) -> Prepare:

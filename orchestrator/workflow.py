@@ -15,7 +15,15 @@ from orchestrator.backends import Registry, env_of
 from orchestrator.bench import Bench
 from orchestrator.budget import Budget
 from orchestrator.doctor.engine import EngineAnswer, engine_answer, engine_endpoint, open_client
-from orchestrator.environments import MODELS_ENV, converter_key, in_images, in_interpreters, in_venvs, models_env
+from orchestrator.environments import (
+    MODELS_ENV,
+    converter_key,
+    in_images,
+    in_interpreters,
+    in_venvs,
+    models_env,
+    named_interpreters,
+)
 from orchestrator.errors import EngineError
 from orchestrator.hostfacts import HostFacts, choose_cpus
 from orchestrator.images.base import BaseChoice
@@ -93,7 +101,7 @@ def execute(work: Work) -> Done:
     Raises:
         EngineError: the engine went away before the first trial.
     """
-    with work.stop.on_signals(), file_lock(work.say, work.stop), _isolation(work) as (isolation, client), \
+    with work.stop.on_signals(), file_lock(work.say, work.stop, work.rundir.folder), _isolation(work) as (isolation, client), \
             contextlib.closing(HostMeters.open(work.facts.gpus, work.facts.gpus_reason)) as meters:
         bench = _prepare(work, isolation, meters)
         bench.store.forget_infrastructure()  # what the host failed at is asked of it anew, with all its attempts
@@ -136,8 +144,7 @@ def _isolation(work: Work) -> Iterator[tuple[Isolation, docker.DockerClient | No
     elif kind is IsolationKind.VENV:
         isolation = LocalIsolation(kind, RUNNERS / "run.py", in_venvs())
     else:
-        labels = {cell.label for cell in work.plan.cells}
-        pythons = {label: config.interpreter(label) for label in labels}
+        pythons = named_interpreters(config, (cell.label for cell in work.plan.cells))
         isolation = LocalIsolation(kind, RUNNERS / "run.py", in_interpreters(pythons))
     try:
         yield isolation, client
@@ -151,7 +158,7 @@ def _engine_lock(work: Work, client: docker.DockerClient | None, bench: Bench) -
     image = next((env.reference for env in bench.envs.values() if isinstance(env, ReadyEnv)), None)
     if client is None or image is None:
         return contextlib.nullcontext()
-    return engine_lock(client, image, work.say, work.stop)
+    return engine_lock(client, image, work.say, work.stop, work.rundir.folder)
 
 
 def _begin_meters(work: Work, bench: Bench) -> None:

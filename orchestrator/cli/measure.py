@@ -14,12 +14,13 @@ from orchestrator.config.machine import detect_machine
 from orchestrator.config.matrix import MatrixConfig, load_matrix
 from orchestrator.config.modelfiles import config_for_models
 from orchestrator.config.overrides import parse_only, parse_shapes
-from orchestrator.environments import models_env
+from orchestrator.environments import models_env, named_interpreters
 from orchestrator.errors import ConfigError
 from orchestrator.hostfacts import read_host
 from orchestrator.images.builders import Builder
 from orchestrator.images.cache import cache_dir
 from orchestrator.isolation.base import Stop
+from orchestrator.isolation.hostlock import StoppedWaitingError
 from orchestrator.model import IsolationKind
 from orchestrator.models.onnxfile import inspect
 from orchestrator.models.prepare import prepare_file
@@ -28,7 +29,7 @@ from orchestrator.modelset import ModelSet
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.plan.text import plan_json, plan_lines
 from orchestrator.report.terminal import print_matrix
-from orchestrator.rundir import RunDir, default_folder
+from orchestrator.rundir import RunDir, default_folder, standing
 from orchestrator.workflow import Done, Work, choose_isolation, execute, failed_cells
 
 DEFAULT_CONFIG = Path("matrix.yaml")
@@ -43,7 +44,7 @@ def add_commands(commands: Commands) -> None:
         "infermatrix run model.onnx --shape input=1x3x224x224 --only backend=onnxruntime,openvino",
     )
     _add_matrix_arguments(run)
-    run.add_argument("--out", metavar="DIR", type=Path, help="run directory (default: one below results/local per question)")
+    run.add_argument("--out", metavar="DIR", type=Path, help="run directory (default: one per question below results/local)")
     run.add_argument("--isolation", choices=["auto", *[kind.value for kind in IsolationKind]], help="default: docker, else venv")
     run.add_argument("--base", metavar="REF", help="base image: auto, bootstrap[:SUITE] or a registry's reference")
     run.add_argument("--builder", choices=[builder.value for builder in Builder], help="default: classic")
@@ -123,19 +124,26 @@ def _run(options: argparse.Namespace) -> int:
             if not model.batchable:
                 fixed[entry.name] = model.fixed_batch
     plan = _make_plan(options, config, fixed)
+    if choice.kind is IsolationKind.INTERPRETER:  # a typo must not show only after waiting for the machine
+        named_interpreters(config, (cell.label for cell in plan.cells))
     used = {name for cell in plan.cells for name in cell.members}
     models = ModelSet(
         entries=tuple(entry for entry in (*config.models, *config.extra_models) if entry.name in used),
         env=models_env(IMAGES), runner_dir=RUNNERS, cache=cache, seed=config.seed,
     )
     rundir = RunDir(folder=(options.out or default_folder(plan, choice.kind, RESULTS)).resolve())
+    for line in standing(rundir.folder, named=options.out is not None):
+        console.say(line)
     rundir.begin(plan, choice.kind, choice.reason, facts)
     work = Work(
         plan=plan, registry=registry, facts=facts, models=models, cache=cache, rundir=rundir, choice=choice,
         builder=Builder.chosen(options.builder), stop=Stop(), say=console.say,
     )
-    with console.working("preparing"):
-        done = execute(work)
+    try:
+        with console.working("preparing"):
+            done = execute(work)
+    except StoppedWaitingError:
+        raise KeyboardInterrupt from None
     return _tell(done, work, options, console)
 
 

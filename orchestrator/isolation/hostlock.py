@@ -18,9 +18,11 @@ import docker.errors
 import filelock
 
 from orchestrator.isolation.base import ENGINE_ERRORS, Stop
+from orchestrator.isolation.holder import MAX_TEXT, Holder
 from orchestrator.isolation.owner import LABEL, Owner
 
 CONTAINER = "infermatrix-host-lock"
+HOLDER_LABEL = "io.infermatrix.holder"
 RETRY_S = 1.0
 TELL_EVERY_S = 30.0
 
@@ -30,21 +32,44 @@ class StoppedWaitingError(Exception):
 
 
 @contextlib.contextmanager
-def file_lock(say: Callable[[str], None], stop: Stop, path: Path | None = None) -> Iterator[None]:
-    """Hold this machine's lock file; queue, saying so, while another run holds it.
+def file_lock(say: Callable[[str], None], stop: Stop, folder: Path, path: Path | None = None) -> Iterator[None]:
+    """Hold this machine's lock file for the run in `folder`; queue, saying who holds it, while another run does.
 
     Raises:
         StoppedWaitingError: `stop` was requested first.
     """
     path = path or Path(tempfile.gettempdir()) / "infermatrix-host.lock"
     lock = filelock.FileLock(path, mode=0o666)
-    _wait(lambda: _acquired(lock), say, stop, f"another run measures on this host (lock {path})")
+    _wait(lambda: _acquired(lock), say, stop, lambda: f"another run measures on this host{_holder_in(path)} (lock {path})")
     try:
         with contextlib.suppress(PermissionError):
             os.chmod(path, 0o666)  # noqa: PTH101 - whoever comes next may be another user, whatever the umask was
+        _write(path, Holder.this_process(folder).to_text())
         yield
     finally:
+        _write(path, "")
         lock.release()
+
+
+def _write(path: Path, text: str) -> None:
+    """Into the file that is locked; who holds the lock is a courtesy, no reason to fail."""
+    with contextlib.suppress(OSError), path.open("r+") as file:  # never created: kernels refuse that in another user's place
+        file.truncate()
+        file.write(text)
+
+
+def _holder_in(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return _told(file.read(MAX_TEXT))
+    except OSError:
+        return ""
+
+
+def _told(text: str) -> str:
+    """Nothing where the text names nobody, or somebody who is gone: then it is left over from an earlier holder."""
+    holder = Holder.parse(text)
+    return f": {holder.describe()}" if holder is not None and not holder.owner.is_dead() else ""
 
 
 def _acquired(lock: filelock.BaseFileLock) -> bool:
@@ -56,8 +81,10 @@ def _acquired(lock: filelock.BaseFileLock) -> bool:
 
 
 @contextlib.contextmanager
-def engine_lock(client: docker.DockerClient, image: str, say: Callable[[str], None], stop: Stop) -> Iterator[None]:
-    """Hold the engine's lock container; a holder that is certainly dead is reaped first.
+def engine_lock(
+    client: docker.DockerClient, image: str, say: Callable[[str], None], stop: Stop, folder: Path
+) -> Iterator[None]:
+    """Hold the engine's lock container for the run in `folder`; a holder that is certainly dead is reaped first.
 
     Raises:
         StoppedWaitingError: `stop` was requested first.
@@ -65,11 +92,11 @@ def engine_lock(client: docker.DockerClient, image: str, say: Callable[[str], No
     held: list[str] = []
 
     def attempt() -> bool:
-        identity = _create(client, image)
+        identity = _create(client, image, Holder.this_process(folder))
         held.extend([identity] if identity else [])
         return identity is not None
 
-    _wait(attempt, say, stop, "another run measures on this engine")
+    _wait(attempt, say, stop, lambda: f"another run measures on this engine{_holder_on(client)} (container {CONTAINER})")
     try:
         yield
     finally:
@@ -77,11 +104,10 @@ def engine_lock(client: docker.DockerClient, image: str, say: Callable[[str], No
             client.api.remove_container(held[0], force=True)
 
 
-def _create(client: docker.DockerClient, image: str) -> str | None:
+def _create(client: docker.DockerClient, image: str, holder: Holder) -> str | None:
+    labels = {LABEL: str(holder.owner), HOLDER_LABEL: holder.to_text()}
     try:
-        created = client.api.create_container(
-            image, ["true"], name=CONTAINER, labels={LABEL: str(Owner.this_process())}, network_disabled=True
-        )
+        created = client.api.create_container(image, ["true"], name=CONTAINER, labels=labels, network_disabled=True)
     except docker.errors.APIError as error:
         if error.status_code != 409:
             raise
@@ -99,13 +125,21 @@ def _reap_stale(client: docker.DockerClient) -> None:
             client.api.remove_container(state["Id"], force=True)
 
 
-def _wait(attempt: Callable[[], bool], say: Callable[[str], None], stop: Stop, why: str) -> None:
+def _holder_on(client: docker.DockerClient) -> str:
+    try:
+        labels = client.api.inspect_container(CONTAINER)["Config"].get("Labels") or {}
+    except ENGINE_ERRORS:
+        return ""
+    return _told(str(labels.get(HOLDER_LABEL, "")))
+
+
+def _wait(attempt: Callable[[], bool], say: Callable[[str], None], stop: Stop, why: Callable[[], str]) -> None:
     begin = time.monotonic()
     told = -TELL_EVERY_S
     while not attempt():
         waited = time.monotonic() - begin
         if waited - told >= TELL_EVERY_S:
-            say(f"waiting: {why} ({waited:.0f} s so far)")
+            say(f"waiting: {why()} ({waited:.0f} s so far)")
             told = waited
         if stop.event.wait(RETRY_S):
-            raise StoppedWaitingError(why)
+            raise StoppedWaitingError(why())
