@@ -52,6 +52,29 @@ def default_folder(plan: Plan, isolation: IsolationKind, results: Path) -> Path:
     return results / "local" / f"{config.name}-{digest(asked)[:8]}"
 
 
+def standing(folder: Path, *, named: bool) -> list[str]:
+    """What a reader should know of the run directory before anything is measured: which, whether it goes on, and why.
+
+    `named`: the user named it (--out), so that no other run directory was to be expected.
+    """
+    records = sum(1 for _ in (folder / "records").glob("*.json"))
+    if records:
+        return [f"run directory: {folder} — goes on there, {records} record{'' if records == 1 else 's'} of the same question"]
+    lines = [f"run directory: {folder} — new{'' if named else ', nothing asked exactly this before'}"]
+    stem = folder.name.rpartition("-")[0]
+    others = [] if named or not folder.parent.is_dir() else [
+        other for other in folder.parent.iterdir()
+        if other != folder and other.name.rpartition("-")[0] == stem and (other / "matrix.json").is_file()
+    ]
+    if others:
+        last = max(others, key=lambda other: (other / "matrix.json").stat().st_mtime)
+        lines.append(
+            f"{last.name} beside it asked something else (other cells, profile, seed or isolation): its trials are not reused, "
+            f"since backends are compared within rounds measured together; to see it again: report {last}"
+        )
+    return lines
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunDir:
     """The folder of one run, and this invocation's id."""
