@@ -22,10 +22,10 @@ from orchestrator.images.cache import cache_dir
 from orchestrator.isolation.base import Stop
 from orchestrator.isolation.hostlock import StoppedWaitingError
 from orchestrator.model import IsolationKind
-from orchestrator.models.onnxfile import inspect
 from orchestrator.models.prepare import prepare_file
 from orchestrator.models.zoo import ZOO
 from orchestrator.modelset import ModelSet
+from orchestrator.plan.modelnotes import inspect_models
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.plan.text import plan_json, plan_lines
 from orchestrator.report.terminal import print_matrix
@@ -95,13 +95,12 @@ def _make_plan(options: argparse.Namespace, config: MatrixConfig, fixed: dict[st
 
 def _plan(options: argparse.Namespace) -> int:
     config = _config(options)
-    fixed = {}
-    for entry in (*config.models, *config.extra_models):
-        if entry.path is not None:
-            file = inspect(entry.path, entry.shapes, ranks_later=entry.inputs is not None)
-            if not file.dims.batchable:
-                fixed[entry.name] = file.dims.fixed_batch
+    inspected = inspect_models((*config.models, *config.extra_models))
+    fixed = {model.name: model.fixed_batch for model in inspected if model.fixed_batch is not None}
     plan = _make_plan(options, config, fixed)
+    used = {name for cell in plan.cells for name in cell.members}
+    notes = [note for model in inspected if model.name in used for note in model.notes]
+    plan = replace(plan, warnings=(*plan.warnings, *notes))
     print(json.dumps(plan_json(plan), indent=1) if options.json else "\n".join(plan_lines(plan)))
     return 0
 

@@ -33,6 +33,7 @@ class Dims:
     fixed_batch: int  # likewise
     bound: Mapping[str, int]  # symbol -> value
     notes: tuple[str, ...]
+    no_batch: str | None = None  # why it is not batchable, by declaration
 
 
 def choose(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], asked: Mapping[str, tuple[int, ...]],
@@ -45,7 +46,8 @@ def choose(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], asked: M
     specs = {spec.name: spec for spec in inputs}
     for name, shape in asked.items():
         _check_asked(name, shape, specs)
-    batchable = free_batch and _free_first(inputs, outputs) and all(asked[n][0] == 1 for n in asked)
+    no_batch = _no_batch(inputs, outputs, asked) if free_batch else "its rows are no batch"
+    batchable = no_batch is None
     bound: dict[str, int] = {}
     for name, shape in asked.items():
         for axis, (dim, value) in enumerate(zip(specs[name].shape, shape, strict=True)):
@@ -67,7 +69,8 @@ def choose(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], asked: M
     batch_symbols = {str(spec.shape[0]) for spec in inputs} if batchable else set()
     fixed = 1 if batchable else _fixed_batch(outputs, shapes)
     kept = {symbol: value for symbol, value in bound.items() if symbol not in batch_symbols}
-    return Dims(shapes=shapes, batchable=batchable, fixed_batch=fixed, bound=kept, notes=(*notes, *more))
+    return Dims(shapes=shapes, batchable=batchable, fixed_batch=fixed, bound=kept, notes=(*notes, *more),
+                no_batch=no_batch)
 
 
 def _check_asked(name: str, shape: tuple[int, ...], specs: Mapping[str, TensorSpec]) -> None:
@@ -91,16 +94,29 @@ def _check_asked(name: str, shape: tuple[int, ...], specs: Mapping[str, TensorSp
             raise ModelError(f"dimension {axis} of input {name!r} cannot be {value}", hint="sizes start at 1")
 
 
-def _free_first(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bool:
-    """Every input and output starts with a free dimension, the same one for all inputs, that is no sequence."""
-    if not inputs or not outputs or any(spec.shape == UNKNOWN_RANK for spec in inputs):
-        return False
-    if any(not spec.shape or isinstance(spec.shape[0], int) for spec in (*inputs, *outputs)):
-        return False
+def _no_batch(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec],
+              asked: Mapping[str, tuple[int, ...]]) -> str | None:
+    """None where every input and output starts with a free dimension, the same one for all inputs, that is no sequence."""
+    if not inputs or not outputs:
+        return f"the model has no {'outputs' if inputs else 'inputs'}"
+    for what, specs in (("input", inputs), ("output", outputs)):
+        for spec in specs:
+            if spec.shape == UNKNOWN_RANK and what == "input":
+                return f"input {spec.name!r} declares no shape"
+            if not spec.shape:
+                return f"{what} {spec.name!r} is a scalar, which has no dimension for a batch"
+            if isinstance(spec.shape[0], int):
+                return f"the file fixes the first dimension of {what} {spec.name!r} at {spec.shape[0]}"
     symbols = {str(spec.shape[0]) for spec in inputs} - {UNNAMED}
-    if len(symbols) > 1 or any(_words(symbol) & _SEQUENCE for symbol in symbols):
-        return False
-    return not any(dim in symbols for spec in inputs for dim in spec.shape[1:])
+    if len(symbols) > 1:
+        return f"the inputs begin with different dimensions ({', '.join(sorted(symbols))})"
+    for symbol in symbols:
+        if _words(symbol) & _SEQUENCE:
+            return f"the first dimension is a sequence ({symbol})"
+        if any(symbol in spec.shape[1:] for spec in inputs):
+            return f"the first dimension ({symbol}) is another one's size as well"
+    larger = [name for name in asked if asked[name][0] != 1]
+    return f"--shape fixes the first dimension of input {larger[0]!r} at {asked[larger[0]][0]}" if larger else None
 
 
 def _fixed_batch(outputs: Sequence[TensorSpec], shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -18,6 +18,8 @@ from orchestrator.models.elements import HALVES, NUMPY_TYPES, element_name
 from orchestrator.models.graphs import all_nodes, all_tensors, drop_large_data, element_count
 from orchestrator.models.onnxload import external_files, read_model
 
+# Domains whose operators come with ONNX or with onnxruntime; whatever else a file uses needs a library that is not here.
+_KNOWN_DOMAINS = ("ai.onnx", "com.microsoft", "com.ms.internal", "org.pytorch.aten")
 _NO_PARAMETERS = frozenset({"int64", "bool", "string"})  # shapes, indices, flags
 _NPZ_HINT = "wrap the model so that its inputs are plain tensors"
 _QUANTISED = ("QuantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinear", "MatMulNBits")
@@ -46,6 +48,13 @@ class OnnxFile:
     def quantised(self) -> bool:
         """Rounds to integers inside, so correct backends may differ by a quantum."""
         return any(name.split("::")[-1].startswith(_QUANTISED) for name in self.operators)
+
+    @property
+    def custom_operators(self) -> tuple[str, ...]:
+        """`domain::operator` of those that neither a known domain nor the file itself (model-local functions) defines."""
+        local = {f"{function.domain}::{function.name}" for function in self.skeleton.functions}
+        return tuple(name for name in self.operators if "::" in name and name not in local
+                     and not any(name.startswith((f"{domain}::", f"{domain}.")) for domain in _KNOWN_DOMAINS))
 
     @property
     def notes(self) -> tuple[str, ...]:

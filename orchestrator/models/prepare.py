@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from orchestrator.errors import ResultError
+from orchestrator.errors import ModelError, ResultError
 from orchestrator.fidelity import DEFAULT_TOLERANCE
 from orchestrator.model import PreparedModel, TensorSpec, digest
 from orchestrator.models.filehash import FileHashes
@@ -78,10 +78,25 @@ def prepare_file(path: Path, *, cache_dir: Path, name: str | None = None,
     draft = _draft(file, shapes or {}, given, seed)
     with new_folder(cache_dir, key) as folder:
         tell(f"preparing {label}")
-        prepared = _build(draft, folder, label, given, seed, budget or Budget(), hashes, tell)
+        try:
+            prepared = _build(draft, folder, label, given, seed, budget or Budget(), hashes, tell)
+        except ModelError as error:
+            raise _with_custom_operators(error, file) from error
         write_manifest(folder, prepared, hashes, parameters=file.parameters, opsets=file.opsets,
                        operators=file.operators)
     return _with(replace(prepared, folder=cache_dir / key), label, tolerance)
+
+
+def _with_custom_operators(error: ModelError, file: OnnxFile) -> ModelError:
+    """Where the file has operators of its own, they are the likely cause; an engine's words seldom say so."""
+    names = file.custom_operators
+    if not names:
+        return error
+    several = "s" if len(names) > 1 else ""
+    return ModelError(
+        f"{file.path} uses the custom operator{several} {', '.join(names[:8])}{' …' if len(names) > 8 else ''}, and cannot be "
+        f"run without the library that defines {'them' if several else 'it'}: {error.message}",
+        hint="export it with standard ONNX operators, or with a model-local function of that name; no libraries are loaded")
 
 
 def _build(draft: _Draft, folder: Path, name: str, given: Mapping[str, Array] | None, seed: int, budget: Budget,

@@ -13,16 +13,16 @@ def fit(expansion: Expansion, fixed: Mapping[str, int]) -> Expansion:
     """The expansion with every cell of a model in `fixed` at that batch; further batches of a sweep become excluded."""
     if not fixed:
         return expansion
-    seen: set[str] = set()
-    cells: list[Cell] = []
-    excluded: list[Excluded] = list(expansion.excluded)
+    groups: dict[str, list[Cell]] = {}  # id of the cell as it is measured -> the cells asked for that become it
     for cell in expansion.cells:
-        fitted = _fitted(cell, fixed)
-        if fitted.id not in seen:
-            seen.add(fitted.id)
-            cells.append(fitted)
-        else:
-            excluded.append(Excluded(cell=cell, why=f"{cell.model} takes batches of {fixed[cell.model]} only"))
+        groups.setdefault(_fitted(cell, fixed).id, []).append(cell)
+    excluded: list[Excluded] = list(expansion.excluded)
+    for group in groups.values():
+        # The one that was asked for at the fixed batch is the one that is measured; else the first stands for all.
+        stays = next((cell for cell in group if cell == _fitted(cell, fixed)), group[0])
+        excluded += [Excluded(cell=cell, why=f"{cell.model} takes batches of {fixed[cell.model]} only")
+                     for cell in group if cell is not stays]
+    cells = [_fitted(group[0], fixed) for group in groups.values()]
     unsupported: dict[str, Unsupported] = {}
     for item in expansion.unsupported:
         fitted = _fitted(item.cell, fixed)
