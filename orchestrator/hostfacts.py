@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.counting import several
 from orchestrator.cputopology import (
     CPU_FOLDER,
     Cache,
@@ -134,7 +135,7 @@ def choose_cpus(facts: HostFacts, threads: int) -> tuple[int, ...]:
     usable = [cpu for cpu in facts.cpus if cpu.id in facts.usable_cpus]
     if not 1 <= threads <= len(usable):
         raise ConfigError(
-            f"{threads} threads asked, but this process may use {len(usable)} CPUs of {facts.name}",
+            f"{several(threads, 'thread')} asked, but this process may use {several(len(usable), 'CPU')} of {facts.name}",
             hint=f"ask for 1 to {len(usable)} threads, or widen the affinity (taskset, cpuset) of this process",
         )
     cores: dict[int, list[LogicalCpu]] = defaultdict(list)

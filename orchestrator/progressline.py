@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.classify import Verdict
+from orchestrator.counting import figure
 from orchestrator.errors import ResultError
 from orchestrator.merge.samples import decode_samples, trial_numbers
 from orchestrator.model import Cell, Status
@@ -58,4 +59,4 @@ def _figure(measurement: Mapping[str, Any], batch: int) -> str:
     if ms is None:
         return ""
     size, unit = next((found for found in _UNITS if ms >= found[0]), _UNITS[-1])
-    return f"{ms / size:.3g} {unit}" if ms / size < 1000 else f"{ms / size:.0f} {unit}"
+    return f"{figure(ms / size)} {unit}"

@@ -14,6 +14,7 @@ from orchestrator.artifacts import Artifacts
 from orchestrator.backends import Registry, env_of
 from orchestrator.bench import Bench
 from orchestrator.budget import Budget
+from orchestrator.counting import several
 from orchestrator.doctor.engine import EngineAnswer, engine_answer, engine_endpoint, open_client
 from orchestrator.environments import (
     MODELS_ENV,
@@ -114,7 +115,7 @@ def execute(work: Work) -> Done:
             return Done(matrix=work.rundir.matrix(), tally=schedule.tally, nothing_to_do=True)
         tally = schedule.tally
         if more:
-            work.say(f"{due} trials of {len(work.plan.specs)} model loads are due")
+            work.say(f"due: {several(due, 'trial')} of {several(len(work.plan.specs), 'model load')}")
             with _engine_lock(work, client, bench), work.stop.patience():
                 schedule.prepare(rounds)
                 _begin_meters(work, bench)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.counting import figure
 from orchestrator.errors import ResultError
 from orchestrator.merge.endings import record_status
 from orchestrator.merge.samples import decode_samples, trial_numbers
@@ -28,7 +29,7 @@ def anchor_drift(records: Sequence[Mapping[str, Any]], minimum_effect: float, na
         found.sort()
         values = [middle for _, _, middle in found]
         if len(values) > 1 and max(values) / min(values) - 1 > minimum_effect:
-            seen = ", ".join(f"{middle:.4g} ms at the {place}" if place else f"{middle:.4g} ms" for _, place, middle in found)
+            seen = ", ".join(f"{figure(middle, 4)} ms{f' at the {place}' if place else ''}" for _, place, middle in found)
             moved = 100 * (max(values) / min(values) - 1)
             out.append(f"the anchor moved by {moved:.1f} % during the run, hence the machine did: one cell, measured "
                        f"again at the start, middle and end only to see that ({names.get(cell, cell)}: {seen})")

@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from orchestrator.counting import several
 from orchestrator.merge.rule import FAMILY_ALPHA as FAMILY_ALPHA
 from orchestrator.merge.rule import MINIMUM_EFFECT as MINIMUM_EFFECT
 from orchestrator.merge.rule import Rule as Rule
@@ -263,7 +264,7 @@ def _needs(
 
 def _why(ends: tuple[float, float] | None, count: int, verdict: Verdict, minimum_effect: float) -> str:
     if ends is None:
-        return (f"{count} pairs of trials in the same machine state; {MIN_PAIRS} needed"
+        return (f"{several(count, 'pair')} of trials in the same machine state; {MIN_PAIRS} needed"
                 if count else "never measured in the same machine state")
     effect = f"{100 * minimum_effect:g} %"
     if verdict is Verdict.DECIDED:

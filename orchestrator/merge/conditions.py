@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from orchestrator.counting import several
 from orchestrator.merge.statistics import median
 
 CLOCK_FACTOR = 1.25  # best compute reading, slower or faster than the peers' median by more: another clock
@@ -199,7 +200,7 @@ def _throttle_reason(trial: Trial) -> str | None:
 
 
 def _gpu_foreign_reason(trial: Trial) -> str | None:
-    return f"{trial.gpu_foreign} processes of others on its GPU" if trial.gpu_foreign else None
+    return f"{several(trial.gpu_foreign, 'process', 'processes')} of others on its GPU" if trial.gpu_foreign else None
 
 
 def _gpu_slowed_reason(trial: Trial) -> str | None:

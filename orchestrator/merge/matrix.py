@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from orchestrator.counting import several
 from orchestrator.errors import ResultError
 from orchestrator.merge.anchors import anchor_drift
 from orchestrator.merge.compare import Comparison, Rule, compare, standing
@@ -130,7 +131,8 @@ def _current(
     chosen = {cell: (keys or {}).get(cell, key) for cell, (_, key) in newest.items()}
     current = [r for r in records if r["key"] == chosen[str(r["cell"]["id"])]]
     old = len(records) - len(current)
-    return current, [f"{old} records left out: they measured another environment, model or profile"] if old else []
+    them = "it" if old == 1 else "they"
+    return current, [f"{several(old, 'record')} left out: {them} measured another environment, model or profile"] if old else []
 
 
 def _estimate(cell: Mapping[str, Any], records: Sequence[Mapping[str, Any]], gate: Gate, asked: int) -> Estimate:
@@ -155,7 +157,7 @@ def _mark(cells: Sequence[Mapping[str, Any]], estimates: Sequence[Estimate], com
 
 def _strangers(records: Sequence[Mapping[str, Any]], wanted: set[str]) -> list[str]:
     unplanned = sum(1 for record in records if record["cell"]["id"] not in wanted and not record["trial"].get("anchor"))
-    return [f"{unplanned} records are of cells that this run did not plan; they were left out"] if unplanned else []
+    return [f"left out: {several(unplanned, 'record')} of cells that this run did not plan"] if unplanned else []
 
 
 def _states_said(gate: Gate) -> list[str]:
@@ -164,7 +166,7 @@ def _states_said(gate: Gate) -> list[str]:
     for host in sorted({state.host for state in gate.states}):
         timed = [s for s in gate.states if s.host == host and s.core_to_core_ns is not None and s.trials]
         if len(timed) > 1:
-            seen = ", ".join(f"{s.id}: {s.core_to_core_ns:.0f} ns in {s.trials} trials" for s in timed)
+            seen = ", ".join(f"{s.id}: {s.core_to_core_ns:.0f} ns in {several(s.trials, 'trial')}" for s in timed)
             out.append(f"the host {host!r} was in {len(timed)} states (core-to-core round trip {seen}): "
                        "numbers are compared only within a state")
     return out

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orchestrator.config.matrix import MatrixConfig
 from orchestrator.config.nearest import did_you_mean, listed
 from orchestrator.config.overrides import Only
+from orchestrator.counting import several
 from orchestrator.errors import ConfigError
 from orchestrator.model import BackendSpec, Cell
 from orchestrator.plan.combos import Combo, include, product, split
@@ -58,8 +59,8 @@ def expand(config: MatrixConfig, registry: Mapping[str, BackendSpec], only: Only
     for combo in combos:
         if combo.threads * combo.instances > cores:
             many = f"{combo.instances} instances of " if combo.instances > 1 else ""
-            each = f"{many}{combo.threads} threads"
-            excluded.append((combo, f"{each}, but this run may use {cores} cores"))
+            each = f"{many}{several(combo.threads, 'thread')}"
+            excluded.append((combo, f"{each}, but this run may use {several(cores, 'core')}"))
             continue
         reason = _cannot(registry[combo.entry.backend], combo)
         if reason is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from orchestrator.config.matrix import MatrixConfig
+from orchestrator.counting import several
 from orchestrator.model import Cell, Scenario, TrialSpec
 from orchestrator.plan.plan import Plan
 
@@ -21,19 +22,20 @@ def plan_lines(plan: Plan) -> list[str]:
     lines = [
         f"{config.name} ({config.source}): profile {config.profile.name}, isolation {isolation}, seed {config.seed}, "
         f"minimum effect {config.minimum_effect:.1%}",
-        f"{_count(len(plan.cells), 'cell')} in {_count(len(plan.specs), 'load')}, {config.profile.trials} trials of each"
+        f"{several(len(plan.cells), 'cell')} in {several(len(plan.specs), 'load')}, "
+        f"{several(config.profile.trials, 'trial')} of each"
         + (f" + {len(plan.anchors)} of the anchor cell" if plan.anchors else "")
-        + f" = {_count(estimate.trials, 'trial')}",
+        + f" = {several(estimate.trials, 'trial')}",
         *_budget(plan),
         "",
         *_table(plan.specs, config),
     ]
     if plan.unsupported:
-        lines += ["", f"Unsupported, shown as such in the matrix: {_count(len(plan.unsupported), 'cell')}"]
+        lines += ["", f"Unsupported, shown as such in the matrix: {several(len(plan.unsupported), 'cell')}"]
         lines += [f"  {_name(u.cell)}: {u.reason}" for u in plan.unsupported[:_MAX_ROWS]]
         lines += _more(len(plan.unsupported))
     if plan.excluded:
-        lines += ["", f"Left out: {_count(len(plan.excluded), 'combination')}"]
+        lines += ["", f"Left out: {several(len(plan.excluded), 'combination')}"]
         for why, number in Counter(e.why for e in plan.excluded).items():
             names = [_name(e.cell) for e in plan.excluded if e.why == why][:3]
             lines.append(f"  {number} × {why}: {'; '.join(names)}{'; …' if number > 3 else ''}")
@@ -114,7 +116,7 @@ def _cells(spec: TrialSpec) -> str:
 
 def _name(cell: Cell) -> str:
     return (f"{cell.label} × {cell.model}, {cell.device} {cell.precision}, {cell.scenario.value} batch {cell.batch}, "
-            + (_count(cell.threads, "thread") if cell.instances == 1 else f"{_layout(cell)} threads"))
+            + (several(cell.threads, "thread") if cell.instances == 1 else f"{_layout(cell)} threads"))
 
 
 def _layout(cell: Cell) -> str:
@@ -129,10 +131,6 @@ def _json(cell: Cell) -> dict[str, Any]:
 
 def _more(total: int) -> list[str]:
     return [f"  … and {total - _MAX_ROWS} more (--json lists all)"] if total > _MAX_ROWS else []
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _spelt(value: object) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from adapters.base import Fallback, Unsupported
 from cell import Bench, _Attempt
 from failures import cell_status
+from figures import figure
 from job import MAX_SAMPLES, CellJob
 from meters import Usage, used, window
 
@@ -99,8 +100,9 @@ class ServerAttempt(_Attempt):
         cheapest = cost(START * capacity, Length.SHORT) + cost(START * capacity, Length.FULL)
         if cheapest > job.max_cell_s:
             raise measure.TooSlow(
-                "{} needs runs of {:,} and {:,} requests; at the {:.3g}/s this backend can serve they take {:.3g} s, and a cell "
-                "may take {:g} s".format(self.words, self.fewest, self.fewest_full, capacity, cheapest, job.max_cell_s))
+                "{} needs runs of {:,} and {:,} requests; at the {}/s this backend can serve they take {} s, and a cell "
+                "may take {:g} s".format(self.words, self.fewest, self.fewest_full, figure(capacity), figure(cheapest),
+                                         job.max_cell_s))
         search = highest_rate(lambda rate, length: self._holds(rows, rate, length), cost, left, start=START * capacity,
                               floor=LOWEST * capacity)
         memory = self._memory()
@@ -133,14 +135,15 @@ class ServerAttempt(_Attempt):
                 found.append(time.perf_counter_ns() - before)
                 if found[-1] * self.fewest > job.max_cell_s * 1e9 * size and len(found) > 1:
                     raise measure.TooSlow(
-                        "a batch of {} takes {:.3g} s: {:,} requests would take {:.3g} s, and a cell may take {:g} s".format(
-                            size, found[-1] / 1e9, self.fewest, found[-1] * self.fewest / size / 1e9, job.max_cell_s))
+                        "a batch of {} takes {} s: {:,} requests would take {} s, and a cell may take {:g} s".format(
+                            size, figure(found[-1] / 1e9), self.fewest, figure(found[-1] * self.fewest / size / 1e9),
+                            job.max_cell_s))
         self.bench.adapter.synchronize()
         self.cell.update(warmup_ms=(time.perf_counter_ns() - began) / 1e6, warmup_iterations=sum(map(len, times.values())))
         best = min(times[sizes[0]])
         if best > self.target.ns:
-            raise TargetMissed("one request alone takes {:.3g} ms at best, and the target is {}: no rate can meet it".format(
-                best / 1e6, self.words))
+            raise TargetMissed("one request alone takes {} ms at best, and the target is {}: no rate can meet it".format(
+                figure(best / 1e6), self.words))
         return max(size * 1e9 / median(found) for size, found in times.items())
 
     def _flooded(self, rows: Rows, alone: float) -> float:
@@ -183,16 +186,16 @@ class ServerAttempt(_Attempt):
         met = run.met if length is Length.FULL else run.percentile_met
         held = met and not queue.grows
         verdict = "holds" if held else "refused, the queue grows" if queue.grows else "refused"
-        words = "{} run at {:.4g}/s: {:,} requests, {:,} over the target, queue {:+.3g}/s: {}"
+        words = "{} run at {}/s: {:,} requests, {:,} over the target, queue {:+.3g}/s: {}"
         self.bench.events.emit("measure", self.job.id, words.format(
-            length.value, rate, len(run.latency), run.over_target, queue.growth_per_s, verdict))
+            length.value, figure(rate, 4), len(run.latency), run.over_target, queue.growth_per_s, verdict))
         if held and length is Length.FULL:
             self.cell.update(used(before, after, self.reasons), window=window(begin_ns, end_ns, len(run.latency)))
         elif not held:
-            grew = "its queue grew by {:.3g} requests a second".format(queue.growth_per_s)
+            grew = "its queue grew by {} requests a second".format(figure(queue.growth_per_s))
             missed = "{:,} of {:,} requests took longer than {:g} ms".format(
                 run.over_target, len(run.latency), self.target.ns / 1e6)
-            self.why = "at {:.4g}/s {}".format(rate, " and ".join(
+            self.why = "at {}/s {}".format(figure(rate, 4), " and ".join(
                 text for text, so in ((missed, not met), (grew, queue.grows)) if so))
         return held
 
