@@ -9,7 +9,7 @@ from docker.errors import DockerException
 
 from orchestrator.doctor.check import Check, Verdict
 from orchestrator.doctor.engine import EngineAnswer, engine_endpoint, open_client
-from orchestrator.images.base import DEFAULT_REFERENCE
+from orchestrator.images.base import DEFAULT_REFERENCE, REPOSITORY
 from orchestrator.images.debootstrap import missing_for_bootstrap
 
 
@@ -54,7 +54,7 @@ def judge_base(
 
 
 def _local_bases(client: docker.DockerClient, reference: str) -> tuple[str, ...]:
-    made = client.images.list(filters={"label": ["io.infermatrix.base"]})
+    made = client.images.list(name=REPOSITORY)  # by name: images made from a base carry its labels too
     pulled = client.images.list(name=reference)
     return tuple(sorted({tag for image in (*made, *pulled) for tag in image.tags}))
 

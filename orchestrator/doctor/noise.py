@@ -14,10 +14,10 @@ from pathlib import Path
 
 from scipy.special import stdtrit
 
+from orchestrator.config.profiles import PROFILES
 from orchestrator.doctor.check import Check, Verdict
 
 _WORK = Path(__file__).with_name("noise_work.py")
-_PROFILES = (("quick", 3), ("standard", 5), ("official", 20))  # fresh trials a cell (design §6)
 _STATE_STEP = 1.5  # states differ by a factor of 5, noise within one by 10 %
 
 
@@ -80,7 +80,7 @@ def judge_noise(pairs: Sequence[tuple[Sample, Sample]]) -> Noise | None:
         spread=spread,
         false_difference=math.expm1(statistics.fmean(ratios)),
         half_width=_half_width(statistics.stdev(ratios), len(ratios)),
-        expected=tuple((name, trials, _half_width(spread, trials)) for name, trials in _PROFILES),
+        expected=tuple((one.name, one.trials, _half_width(spread, one.trials)) for one in PROFILES.values()),
         states=_states([s.core_to_core_ns for s in samples if s.core_to_core_ns is not None]),
     )
 
@@ -100,11 +100,13 @@ def _states(trips: Sequence[float]) -> tuple[float, ...]:
     return tuple(statistics.median(group) for group in groups)
 
 
-def check_noise(noise: Noise | None) -> tuple[Check, ...]:
-    """What the A/A check means for the intervals of a run."""
+def check_noise(noise: Noise | None, *, seconds: float | None = None, load: str = "") -> tuple[Check, ...]:
+    """What the A/A check means for the intervals of a run; `load`: the load average, said where there was no time for it."""
     if noise is None:
-        todo = "wait until the machine is quiet and try again"
-        return (Check(name="noise", verdict=Verdict.WARN, found="too slow for three pairs in the time given", do=todo),)
+        given = "in the time given" if seconds is None else f"in the {seconds:g} s given"
+        found = f"nothing to say: fewer than three pairs of fresh processes {given}{f' (load average {load})' if load else ''}"
+        todo = "stop other work (see: top), or wait until it is over, and run doctor again; a run now would be as shaky"
+        return (Check(name="noise", verdict=Verdict.WARN, found=found, do=todo),)
     widths = ", ".join(f"{name} ({trials} trials) ±{100 * width:.1f} %" for name, trials, width in noise.expected)
     found = (
         f"A/A over {noise.pairs} pairs: spread {100 * noise.spread:.1f} %, false difference "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from orchestrator.counting import several
 from orchestrator.doctor.check import Check, Probe, Verdict, guarded
 from orchestrator.doctor.engine import check_engine, engine_answer
 from orchestrator.doctor.gpus import check_gpu_containers, check_gpus
@@ -75,7 +77,9 @@ def run_doctor(options: DoctorOptions) -> list[Check]:
 
 def _noise(facts: HostFacts, options: DoctorOptions) -> tuple[Check, ...]:
     cpus = choose_cpus(facts, min(options.threads, len(facts.usable_cpus)))
-    return check_noise(measure_noise(cpus, seconds=options.noise_s))
+    noise = measure_noise(cpus, seconds=options.noise_s)
+    load = f"{os.getloadavg()[0]:.1f} on {several(len(facts.usable_cpus), 'CPU')}"
+    return check_noise(noise, seconds=options.noise_s, load=load)
 
 
 def exit_code(checks: Sequence[Check]) -> int:
@@ -86,11 +90,12 @@ def exit_code(checks: Sequence[Check]) -> int:
 def to_text(checks: Sequence[Check], *, width: int = 120) -> str:
     """One line a check with its verdict, and below it what to do."""
     names = max((len(check.name) for check in checks), default=0)
-    indent = " " * (7 + names)
+    indent = " " * (8 + names)
     lines = []
     for check in checks:
-        head = f"{check.verdict.value:4}  {check.name:{names}} "
-        lines += textwrap.wrap(check.found, width, initial_indent=head, subsequent_indent=indent) or [head]
+        head = f"{check.verdict.value:4}  {check.name:{names}}  "
+        lines += textwrap.wrap(check.found, width, initial_indent=head, subsequent_indent=indent,
+                               break_on_hyphens=False) or [head]
         if check.do:
             lines += textwrap.wrap(f"→ {check.do}", width, initial_indent=indent, subsequent_indent=indent + "  ")
     return "\n".join(lines)

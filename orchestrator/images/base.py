@@ -30,7 +30,7 @@ from orchestrator.images.wheels import Progress, silent
 from orchestrator.model import BaseVariant
 
 DEFAULT_REFERENCE = "python:3.11-slim-bookworm"
-_REPOSITORY = "infermatrix/base"
+REPOSITORY = "infermatrix/base"
 _CHECK = ("import importlib.util, shutil, sys, sysconfig, os; "
           "print('%d.%d' % sys.version_info[:2], int(importlib.util.find_spec('pip') is not None), "
           "int(shutil.which('g++') is not None and os.path.isfile(os.path.join(sysconfig.get_paths()['include'], "
@@ -133,19 +133,19 @@ def import_tree(root: Path, *, variant: BaseVariant, suite: str, age: int, clien
     changes = ["ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "ENV LANG=C.UTF-8",
                'CMD ["python3"]', *(f'LABEL {name}="{value}"' for name, value in labels.items())]
     tag = f"{suite}-{variant.value}"
-    client.api.import_image_from_file(str(tar), repository=_REPOSITORY, tag=tag, changes=changes)
+    client.api.import_image_from_file(str(tar), repository=REPOSITORY, tag=tag, changes=changes)
     image = _bootstrapped(variant, suite, client=client)
     if image is None:
-        raise BuildError(f"the engine did not take the base {_REPOSITORY}:{tag}",
+        raise BuildError(f"the engine did not take the base {REPOSITORY}:{tag}",
                          hint="Does the engine's storage have room?")
     return image
 
 
 def _bootstrapped(variant: BaseVariant, suite: str | None, *, client: docker.DockerClient) -> BaseImage | None:
-    found = client.images.list(name=_REPOSITORY, filters={"label": [f"io.infermatrix.base={variant.value}"]})
+    found = client.images.list(name=REPOSITORY, filters={"label": [f"io.infermatrix.base={variant.value}"]})
     tags = sorted(((image, tag) for image in found for tag in image.tags), key=lambda pair: str(pair[1]), reverse=True)
     for image, tag in tags:
-        if suite is None or tag == f"{_REPOSITORY}:{suite}-{variant.value}":
+        if suite is None or tag == f"{REPOSITORY}:{suite}-{variant.value}":
             return BaseImage(variant=variant, reference=tag, digest=_layers_digest(image), source="bootstrapped",
                              python=image.labels["io.infermatrix.python"])
     return None

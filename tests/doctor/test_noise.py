@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from orchestrator.config.profiles import PROFILES
 from orchestrator.doctor.check import Verdict
 from orchestrator.doctor.noise import Sample, check_noise, judge_noise, measure_noise
 from orchestrator.hostfacts import choose_cpus, read_host
@@ -39,8 +40,10 @@ def test_more_trials_promise_narrower_intervals() -> None:
     assert noise is not None
     widths = [width for _, _, width in noise.expected]
     assert widths == sorted(widths, reverse=True)
-    # Student's t: 4.303 · s / √3 for three trials
-    assert widths[0] == pytest.approx(4.3027 * noise.spread / 3**0.5, rel=1e-4)
+    assert [(name, trials) for name, trials, _ in noise.expected] == [(p.name, p.trials) for p in PROFILES.values()]
+    # Student's t: 2.7764 · s / √5 for five trials
+    assert noise.expected[0][1] == 5
+    assert widths[0] == pytest.approx(2.7764 * noise.spread / 5**0.5, rel=1e-4)
     assert check_noise(noise)[0].verdict is Verdict.WARN
 
 
@@ -61,7 +64,10 @@ def test_one_cpu_has_no_round_trip_and_no_line_for_states() -> None:
 
 def test_too_few_pairs_are_no_finding() -> None:
     assert judge_noise(pairs_of(2, spread=0.01)) is None
-    assert check_noise(None)[0].verdict is Verdict.WARN
+    (check,) = check_noise(None, seconds=15.0, load="9.0 on 2 CPUs")
+    assert check.verdict is Verdict.WARN
+    assert "load average 9.0 on 2 CPUs" in check.found
+    assert check.do
 
 
 def test_real_processes_give_pairs_and_a_round_trip() -> None:

@@ -21,8 +21,8 @@ def test_only_bad_findings_make_the_exit_code() -> None:
 
 def test_text_has_a_line_a_check_and_what_to_do_below_it() -> None:
     lines = to_text([GOOD, WARN, BAD], width=80).splitlines()
-    assert lines[0] == "good  cpus two"
-    assert "           → stop other work" in lines
+    assert lines[0] == "good  cpus  two"
+    assert "            → stop other work" in lines
     assert lines[-1].strip() == "→ free space"
     assert max(map(len, lines)) <= 80
 
