@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,8 @@ from orchestrator.report.view import Column, ModelView, ReportView, build_view, 
 
 _REASON = 48  # characters of a reason in a cell: the report has the rest
 _OPEN_SHOWN = 6  # open comparisons per model
-_PLAIN_WIDTH = 400  # a file has no width; wide enough that no table is cut
+_PLAIN_WIDTH = 140  # a file has no width; cells are folded, never cut
+_LEAST_WIDTH = 60
 _STYLES = {Family.GOOD: "", Family.WRONG: "magenta", Family.FAILED: "red", Family.LACKING: "dim",
            Family.SHAKY: "yellow", Family.HOST: "blue"}
 _VERDICTS = {Verdict.DECIDED: "bold green", Verdict.TIED: "bold", Verdict.UNDECIDED: "bold yellow",
@@ -39,7 +41,7 @@ def print_matrix(matrix: Mapping[str, Any], *, report: Path | None = None, strea
         _print(Console(file=stream, highlight=False, markup=False, emoji=False), matrix, report, box.SIMPLE_HEAD)
         return
     buffer = io.StringIO()
-    console = Console(file=buffer, width=_PLAIN_WIDTH, color_system=None, force_terminal=False, highlight=False,
+    console = Console(file=buffer, width=_plain_width(), color_system=None, force_terminal=False, highlight=False,
                       markup=False, emoji=False, legacy_windows=False)
     _print(console, matrix, report, box.ASCII)
     lines = (line.rstrip() for line in buffer.getvalue().splitlines())
@@ -47,6 +49,12 @@ def print_matrix(matrix: Mapping[str, Any], *, report: Path | None = None, strea
     # A log file may be in an encoding without µ or ×; losing the whole matrix for it would be worse than a "?".
     stream.write(text.encode(stream.encoding or "utf-8", errors="replace").decode(stream.encoding or "utf-8"))
     stream.flush()
+
+
+def _plain_width() -> int:
+    """What COLUMNS asks for, as programs do that write to no terminal."""
+    asked = os.environ.get("COLUMNS", "")
+    return max(_LEAST_WIDTH, int(asked)) if asked.isdecimal() and int(asked) else _PLAIN_WIDTH
 
 
 def _print(console: Console, matrix: Mapping[str, Any], report: Path | None, style: box.Box) -> None:

@@ -154,3 +154,15 @@ def test_a_failure_leaves_the_old_reports(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(RuntimeError):
         write_reports(small(), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(("columns", "widest"), [(None, 140), ("100", 100), ("nonsense", 140)])
+def test_the_tables_of_a_plain_text_have_a_width_that_can_be_read(
+    monkeypatch: pytest.MonkeyPatch, columns: str | None, widest: int
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    out = io.StringIO()
+    print_matrix(sample_matrix(), stream=out)
+    assert max(len(line) for line in out.getvalue().splitlines() if "|" in line) <= widest
