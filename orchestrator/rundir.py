@@ -52,7 +52,7 @@ def default_folder(plan: Plan, isolation: IsolationKind, results: Path) -> Path:
     return results / "local" / f"{config.name}-{digest(asked)[:8]}"
 
 
-def standing(folder: Path, *, named: bool) -> list[str]:
+def standing(folder: Path, program: str, *, named: bool) -> list[str]:
     """What a reader should know of the run directory before anything is measured: which, whether it goes on, and why.
 
     `named`: the user named it (--out), so that no other run directory was to be expected.
@@ -70,7 +70,7 @@ def standing(folder: Path, *, named: bool) -> list[str]:
         last = max(others, key=lambda other: (other / "matrix.json").stat().st_mtime)
         lines.append(
             f"{last.name} beside it asked something else (other cells, profile, seed or isolation): its trials are not reused, "
-            f"since backends are compared within rounds measured together; to see it again: report {last}"
+            f"since backends are compared within rounds measured together; to see it again: {program} report {last}"
         )
     return lines
 

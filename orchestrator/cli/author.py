@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.backends import settings_json
-from orchestrator.cli.common import Commands, add, add_backends, registry_of
+from orchestrator.cli.common import Commands, add, add_backends, program, registry_of
 from orchestrator.config.ablation import spelt
 from orchestrator.config.starter import STARTER
 from orchestrator.errors import ConfigError
@@ -35,8 +35,11 @@ def add_commands(commands: Commands) -> None:
 def _init(options: argparse.Namespace) -> int:
     if options.file.exists() and not options.force:
         raise ConfigError(f"{options.file} exists already", hint="name another file, or --force to overwrite it")
+    folder = options.file.resolve().parent
+    if not folder.is_dir():
+        print(f"made the folder {folder}")
     write_atomically(options.file.resolve(), STARTER.encode())
-    print(f"wrote {options.file}; see what it would do: infermatrix plan -c {options.file}")
+    print(f"wrote {options.file}; see what it would do: {program()} plan -c {options.file}")
     return 0
 
 

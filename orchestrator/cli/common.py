@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 IMAGES, RUNNERS, RESULTS = ROOT / "images", ROOT / "runners", ROOT / "results"
 Handler = Callable[[argparse.Namespace], int]
 Commands = Any
+
+
+def program() -> str:
+    """How this program was called, for commands that the user can copy: `infermatrix` or `.venv/bin/infermatrix`."""
+    called = Path(sys.argv[0])
+    return shlex.quote(sys.argv[0]) if called.name == "infermatrix" else "infermatrix"
 
 
 def add(commands: Commands, name: str, handler: Handler, summary: str, example: str) -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from orchestrator.backends import Registry
 from orchestrator.cli.common import IMAGES, RESULTS, Commands, add, add_backends, registry_of
 from orchestrator.cli.console import Console, complain
 from orchestrator.config.nearest import did_you_mean, listed
+from orchestrator.counting import several
 from orchestrator.doctor.engine import engine_answer, engine_endpoint, open_client
 from orchestrator.environments import MODELS_ENV, envs_of, in_images, models_env
 from orchestrator.errors import BuildError, ConfigError, EngineError
@@ -41,7 +42,8 @@ def add_commands(commands: Commands) -> None:
         "infermatrix render onnxruntime --out /tmp/ort && docker build /tmp/ort",
     )
     render.add_argument("name", metavar="ENV")
-    render.add_argument("--out", type=Path, required=True, metavar="DIR")
+    render.add_argument("--out", type=Path, required=True, metavar="DIR",
+                        help="a new or empty folder, or an earlier context, which is written anew")
     render.add_argument("--base", default=None, metavar="REF", help="what FROM says (default: the base image this engine has)")
     render.add_argument("--python", default="3.11", help="the Python of --base")
     add_backends(render)
@@ -113,5 +115,6 @@ def _build(options: argparse.Namespace) -> int:
             failed += 1
             complain(f"{name}: {ready.message}", ready.hint)
         else:
-            print(f"{name}: {ready.reference[:19]} {ready.size_mb} MB, {ready.packages} packages, {ready.source}")
-    return 1 if failed else 0
+            packages = "packages not counted" if ready.packages is None else several(ready.packages, "package")
+            print(f"{name}: {ready.reference[:19]} {ready.size_mb} MB, {packages}, {ready.source}")
+    return BuildError.exit_code if failed else 0

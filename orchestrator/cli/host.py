@@ -8,6 +8,7 @@ import shutil
 
 from orchestrator.cli.common import IMAGES, Commands, add
 from orchestrator.cli.console import Console
+from orchestrator.counting import several
 from orchestrator.doctor.engine import engine_answer, engine_endpoint, open_client
 from orchestrator.doctor.run import DoctorOptions, exit_code, run_doctor, to_json, to_text
 from orchestrator.images.cache import cache_dir
@@ -48,7 +49,7 @@ def _clean(options: argparse.Namespace) -> int:
         if not removed:
             print("nothing was left on the engine")
         if options.images:
-            print(f"removed {len(remove_images(client, owned_images(client)))} images")
+            print(f"removed {several(len(remove_images(client, owned_images(client))), 'image')}")
     else:
         console.say(f"no engine to clean: {answer.reason}")
     if options.cache:

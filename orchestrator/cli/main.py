@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from orchestrator import __version__
+from orchestrator.cli.common import program
 from orchestrator.cli.console import complain
 from orchestrator.errors import InfermatrixError
 
@@ -22,6 +23,12 @@ examples:
 exit codes: 0 all well, 1 some cells failed, 2 usage or configuration, 3 engine or host, 130 interrupted
 """
 
+
+POINTER = """\
+infermatrix: no command was given
+  {program} run model.onnx   measure any ONNX file on every backend; without a file: the matrix.yaml of this folder
+  {program} plan             what a run would do and how long it takes, without doing it
+  {program} --help           everything else"""
 
 INTERRUPTED = 128 + 2  # as shells count SIGINT
 
@@ -52,6 +59,9 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    if not arguments:
+        print(POINTER.format(program=program()), file=sys.stderr)
+        return 2
     options = parser(arguments[0] if arguments else None).parse_args(arguments)
     try:
         return int(options.handler(options))

@@ -8,12 +8,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.cli.common import IMAGES, RESULTS, RUNNERS, Commands, add, add_backends, registry_of
+from orchestrator.cli.common import IMAGES, RESULTS, RUNNERS, Commands, add, add_backends, program, registry_of
 from orchestrator.cli.console import Console
 from orchestrator.config.machine import detect_machine
 from orchestrator.config.matrix import MatrixConfig, load_matrix
 from orchestrator.config.modelfiles import config_for_models
 from orchestrator.config.overrides import parse_only, parse_shapes
+from orchestrator.counting import several
 from orchestrator.environments import models_env, named_interpreters
 from orchestrator.errors import ConfigError
 from orchestrator.hostfacts import read_host
@@ -131,7 +132,7 @@ def _run(options: argparse.Namespace) -> int:
         env=models_env(IMAGES), runner_dir=RUNNERS, cache=cache, seed=config.seed,
     )
     rundir = RunDir(folder=(options.out or default_folder(plan, choice.kind, RESULTS)).resolve())
-    for line in standing(rundir.folder, named=options.out is not None):
+    for line in standing(rundir.folder, program(), named=options.out is not None):
         console.say(line)
     rundir.begin(plan, choice.kind, choice.reason, facts)
     work = Work(
@@ -157,7 +158,8 @@ def _tell(done: Done, work: Work, options: argparse.Namespace, console: Console)
         console.say("nothing to do: every cell is finished; --out DIR measures anew")
     elif done.tally.trials:
         tally = done.tally
-        console.say(f"{tally.trials} trials in {tally.wall_s:.1f} s, {tally.phases_s:.1f} s of them the trials' own phases")
+        console.say(f"{several(tally.trials, 'trial')} in {tally.wall_s:.1f} s, "
+                    f"{tally.phases_s:.1f} s of them in the trials' own phases")
     if options.json:
         statuses = {cell["id"]: cell["status"] for cell in done.matrix["cells"]}
         tally = done.tally

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from orchestrator.cli.common import Commands, add
+from orchestrator.counting import several
 from orchestrator.errors import ResultError
 from orchestrator.merge.combine import merge_matrices
 from orchestrator.merge.matrix import SCHEMA
@@ -19,7 +21,8 @@ from orchestrator.rundir import merge_again
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
     merge = add(
-        commands, "merge", _merge, "Merge run directories (or one anew from its records) into one matrix and its reports.",
+        commands, "merge", _merge,
+        "Merge run directories into one matrix and its reports; one alone is merged anew from its records.",
         "infermatrix merge results/local/default-1a2b3c4d runs/from-the-gpu-box --out merged",
     )
     merge.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories or matrix.json files")
@@ -34,6 +37,7 @@ def add_commands(commands: Commands) -> None:
 
 def _merge(options: argparse.Namespace) -> int:
     if len(options.runs) == 1 and options.runs[0].is_dir():
+        print("a single run: merged anew from its own records; name further runs to put several into one matrix", file=sys.stderr)
         matrix = merge_again(options.runs[0])
     else:
         if options.out is None:
@@ -42,7 +46,7 @@ def _merge(options: argparse.Namespace) -> int:
     out = options.out or options.runs[0]
     write_atomically(out.resolve() / "matrix.json", json.dumps(matrix, allow_nan=False).encode())
     written = write_reports(matrix, out)
-    print(f"{len(matrix['cells'])} cells: {out / 'matrix.json'}, {written['report.html']}")
+    print(f"{several(len(matrix['cells']), 'cell')}: {out / 'matrix.json'}, {written['report.html']}")
     return 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from orchestrator.cputopology import read_text
 from orchestrator.doctor.check import Check, Verdict
 from orchestrator.hostfacts import HostFacts, choose_cpus
+from orchestrator.merge.conditions import load_limit
 
 _PERFORMANCE = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
 
@@ -78,7 +79,8 @@ def check_load(facts: HostFacts, root: Path = Path("/")) -> tuple[Check, ...]:
     waited = f", tasks waited for a CPU {pressure[1]} % of the last 10 s" if pressure else ""
     found = f"{load:g} over the last minute on {cpus} CPUs{waited}"
     if load > 0.25 * cpus or (pressure and float(pressure[1]) > 5):
-        todo = "stop other work on this machine, or wait until it is over (see: top)"
+        todo = ("stop other work on this machine, or wait until it is over (see: top); a trial that begins at a load of more "
+                f"than {load_limit(cpus):g} does not count, and less than that still widens intervals")
         return (Check(name="load", verdict=Verdict.WARN, found=found, do=todo),)
     return (Check(name="load", verdict=Verdict.GOOD, found=found),)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator import __version__
-from orchestrator.errors import BuildError
+from orchestrator.errors import BuildError, ConfigError
 from orchestrator.images.locks import find_lock, read_lock
 from orchestrator.images.render import BaseImage, ImagePlan, context_files
 from orchestrator.images.runnerfiles import runner_files
@@ -53,11 +53,11 @@ def write_context(env: EnvSpec, *, base: BaseImage, out_dir: Path, runner_dir: P
                   template: Path = DEFAULT_TEMPLATE, progress: Progress = silent) -> Path:
     """Writes a folder that anyone can build with plain `docker build`, wheels included; returns it.
 
-    Raises BuildError where wheels cannot be had, or where the folder holds something else already.
+    Raises BuildError where wheels cannot be had, ConfigError where the folder holds something else already.
     """
     plan = plan_image(env, base=base, runner_dir=runner_dir, template=template)
     if out_dir.exists() and any(out_dir.iterdir()) and not (out_dir / "Dockerfile").is_file():
-        raise BuildError(f"{out_dir} is not empty and is no build context", hint="Name a new folder.")
+        raise ConfigError(f"{out_dir} is not empty and is no build context", hint="Name a new or an empty folder.")
     wheels = fetch(plan.lock, extra_index_urls=env.extra_index_urls, progress=progress)
     for old in ("wheels", "runners"):  # a wheel of an earlier rendering must not stay in the context
         shutil.rmtree(out_dir / old, ignore_errors=True)

@@ -181,12 +181,19 @@ def _memory_reason(read: float, usual: float) -> str | None:
     return f"memory bandwidth was {read:.1f} GB/s; the other trials had {usual:.1f} GB/s"
 
 
+def load_limit(cpus: int) -> float:
+    """The load average at its start above which a trial on so many CPUs does not count.
+
+    The trial before it leaves up to one runnable thread per CPU in the one-minute average.
+    """
+    return 1.5 * cpus + 1
+
+
 def _load_reason(trial: Trial) -> str | None:
-    # the trial before it leaves up to one runnable thread per CPU in the one-minute average
-    limit = 1.5 * trial.cpus + 1
-    if trial.load_start is None or trial.load_start <= limit:
+    if trial.load_start is None or trial.load_start <= load_limit(trial.cpus):
         return None
-    return f"foreign load: load average {trial.load_start:.1f} at its start on {trial.cpus} CPUs"
+    return (f"foreign load: load average {trial.load_start:.1f} at its start on {several(trial.cpus, 'CPU')} "
+            f"(more than {load_limit(trial.cpus):g} does not count)")
 
 
 def _steal_reason(trial: Trial) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,17 +31,23 @@ def plan_lines(plan: Plan) -> list[str]:
     ]
     if plan.unsupported:
         lines += ["", f"Unsupported, shown as such in the matrix: {several(len(plan.unsupported), 'cell')}"]
-        lines += [f"  {_name(u.cell)}: {u.reason}" for u in plan.unsupported[:_MAX_ROWS]]
-        lines += _more(len(plan.unsupported))
+        lines += _grouped((u.reason, u.cell) for u in plan.unsupported)
     if plan.excluded:
         lines += ["", f"Left out: {several(len(plan.excluded), 'combination')}"]
-        for why, number in Counter(e.why for e in plan.excluded).items():
-            names = [_name(e.cell) for e in plan.excluded if e.why == why][:3]
-            lines.append(f"  {number} × {why}: {'; '.join(names)}{'; …' if number > 3 else ''}")
+        lines += _grouped((e.why, e.cell) for e in plan.excluded)
     lines += [f"Note: {warning}" for warning in plan.warnings]
     lines += ["", f"Time: about {_duration(estimate.seconds)}, at most {_duration(estimate.at_most_s)}, assuming"]
     lines += [f"  {sentence}" for sentence in estimate.assumptions]
     return lines
+
+
+def _grouped(cells: Iterable[tuple[str, Cell]]) -> list[str]:
+    """One line per reason, with the first cells that it holds for."""
+    by_reason: dict[str, list[Cell]] = {}
+    for why, cell in cells:
+        by_reason.setdefault(why, []).append(cell)
+    return [f"  {len(found)} × {why}: {'; '.join(map(_name, found[:3]))}{'; …' if len(found) > 3 else ''}"
+            for why, found in by_reason.items()]
 
 
 def _budget(plan: Plan) -> list[str]:

@@ -78,3 +78,21 @@ def test_backends_and_models_are_listed(capsys: pytest.CaptureFixture[str]) -> N
     assert listed["onnxruntime"]["version"]
     assert main(["models"]) == 0
     assert "resnet50" in capsys.readouterr().out
+
+
+def test_without_a_command_the_commonest_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    told = capsys.readouterr().err
+    assert "infermatrix run model.onnx" in told
+    assert "infermatrix plan" in told
+
+
+def test_init_says_that_it_makes_a_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["init", str(tmp_path / "new" / "my.yaml")]) == 0
+    assert f"made the folder {tmp_path / 'new'}" in capsys.readouterr().out
+
+
+def test_render_refuses_a_folder_with_something_else_in_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    assert main(["render", "onnxruntime", "--base", "python:3.11", "--out", str(tmp_path)]) == 2
+    assert "not empty" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import BuildError
+from orchestrator.errors import BuildError, ConfigError
 from orchestrator.images.context import plan_image, write_context, write_tar
 from orchestrator.images.render import BaseImage
 from orchestrator.images.runnerfiles import runner_digest, runner_files
@@ -43,7 +43,7 @@ def test_rendering_again_leaves_no_wheel_of_before(env: EnvSpec, runner_dir: Pat
 
 def test_a_folder_with_something_else_in_it_is_left_alone(env: EnvSpec, runner_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(BuildError, match="not empty and is no build context"):
+    with pytest.raises(ConfigError, match="not empty and is no build context"):
         write_context(env, base=BASE, out_dir=tmp_path, runner_dir=runner_dir)
 
 

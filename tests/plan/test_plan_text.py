@@ -37,7 +37,7 @@ def test_the_plan_counts_what_will_run(registry: Registry) -> None:
 def test_the_plan_says_why_something_is_missing(registry: Registry) -> None:
     text = "\n".join(plan_lines(planned(registry)))
     assert "Unsupported, shown as such in the matrix: 2 cells" in text
-    assert "beta × spam, cpu fp16, single_stream batch 1, 4 threads: Beta has no precision fp16 here (it has fp32)" in text
+    assert "  2 × Beta has no precision fp16 here (it has fp32): beta × spam, cpu fp16, single_stream batch 1" in text
     assert "Left out: 4 combinations" in text
     assert "4 × excluded at matrix.yaml:9: quick-alpha × minilm, cpu fp16, single_stream batch 1, 4 threads; " in text
     assert "Note: matrix.yaml:10: this exclude agrees with no combination" in text
