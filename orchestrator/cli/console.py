@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -9,6 +10,12 @@ from contextlib import contextmanager
 
 from rich.console import Console as RichConsole
 from rich.status import Status as RichStatus
+
+from orchestrator.cli.common import program
+
+_COMMAND = re.compile(
+    r"(?<![\w/.-])infermatrix (?=(?:run|plan|init|backends|models|base|lock|render|build|merge|report|doctor|clean)\b)"
+)
 
 
 class Console:
@@ -47,7 +54,8 @@ def complain(message: str, hint: str) -> None:
     """An expected error: one sentence, and what to do."""
     print(f"infermatrix: {message}", file=sys.stderr)
     if hint:
-        print(f"  hint: {hint}", file=sys.stderr)
+        # A command in a hint is there to be copied: as the program was called, wherever it is installed.
+        print(f"  hint: {_COMMAND.sub(lambda _: f'{program()} ', hint)}", file=sys.stderr)
 
 
 def _shorten(text: str, limit: int = 90) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.console import complain
 from orchestrator.cli.main import GROUPS, main, parser
 from tests.endtoend.program import write_mlp
 
@@ -96,3 +97,9 @@ def test_render_refuses_a_folder_with_something_else_in_it(capsys: pytest.Captur
     (tmp_path / "thesis.tex").touch()
     assert main(["render", "onnxruntime", "--base", "python:3.11", "--out", str(tmp_path)]) == 2
     assert "not empty" in capsys.readouterr().err
+
+
+def test_commands_in_hints_can_be_copied(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", [".venv/bin/infermatrix"])
+    complain("no base", "Run `infermatrix base` as root once; images/infermatrix base stays")
+    assert "Run `.venv/bin/infermatrix base` as root once; images/infermatrix base stays" in capsys.readouterr().err
