@@ -17,6 +17,7 @@ from typing import Any
 from orchestrator import __version__
 from orchestrator.backends import settings_json
 from orchestrator.bench import Bench
+from orchestrator.counting import several
 from orchestrator.errors import ResultError
 from orchestrator.hostfacts import HostFacts
 from orchestrator.merge.costs import spent_s
@@ -59,7 +60,9 @@ def standing(folder: Path, program: str, *, named: bool) -> list[str]:
     """
     records = sum(1 for _ in (folder / "records").glob("*.json"))
     if records:
-        return [f"run directory: {folder} — goes on there, {records} record{'' if records == 1 else 's'} of the same question"]
+        # A directory that the user named may hold anything; one named after the question holds that question's.
+        whose = "; those that fit what is asked now are reused" if named else " of the same question"
+        return [f"run directory: {folder} — goes on there, {several(records, 'record')}{whose}"]
     lines = [f"run directory: {folder} — new{'' if named else ', nothing asked exactly this before'}"]
     stem = folder.name.rpartition("-")[0]
     others = [] if named or not folder.parent.is_dir() else [

@@ -14,6 +14,8 @@ def test_a_directory_with_records_goes_on(tmp_path: Path) -> None:
     (line,) = standing(records.parent, "infermatrix", named=False)
     assert str(records.parent) in line
     assert "goes on there, 1 record of the same question" in line
+    (named,) = standing(records.parent, "infermatrix", named=True)
+    assert "1 record; those that fit what is asked now are reused" in named
 
 
 def test_another_question_beside_it_is_named_with_the_reason(tmp_path: Path) -> None:
