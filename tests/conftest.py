@@ -25,6 +25,7 @@ _ANSWER = pytest.StashKey[EngineAnswer]()
 _WHOLE_MACHINE = ("endtoend", "isolation", "images", "doctor", "benchmarks")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Which tests may not run beside each other when several processes run them (`make test`).
 

@@ -122,8 +122,14 @@ def test_after_kill_9_the_next_run_removes_the_orphans_and_goes_on(program: Make
     it = program("docker", MANY)
     process = it.start()
     _wait_for_records(it, process, 3)
-    while not _ours_alive(process.pid):  # between two trials there may be nothing to leave behind but volumes
-        time.sleep(0.02)
+    while True:  # between two trials, or with a removal under way, nothing might be left behind
+        os.kill(process.pid, signal.SIGSTOP)
+        time.sleep(0.3)  # for what the engine was asked already
+        if _ours_alive(process.pid):
+            break
+        os.kill(process.pid, signal.SIGCONT)
+        time.sleep(0.05)
+        assert process.poll() is None, process.communicate()[0]
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     stranger = engine.containers.create(engine.images.list()[0], ["true"], labels={LABEL: "elsewhere/boot:1:1"})
