@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from orchestrator.merge.conditions import Trial, TrialKey, conditions, odd_compute, odd_memory, trial_key, trial_of
+from orchestrator.merge.conditions import Trial, TrialKey, conditions, odd_clock, odd_compute, odd_memory, trial_key, trial_of
 from orchestrator.merge.statistics import median
 
 # Widest round trips seen within a state: a factor of 1.37; nearest two states: 1.8.
@@ -96,13 +96,14 @@ def _gate_host(
     reasons = {trial.key: _changed(trial) for trial in trials}
     foreign, warnings = conditions(trials)
     members, ids = _named_states([t for t in trials if reasons[t.key] is None], first_id)
-    odd = {**odd_memory(trials), **odd_compute(trials)}
+    other_clock, moving = odd_clock(trials)
+    odd = {**odd_memory(trials), **odd_compute(trials), **other_clock}
     verdicts = {}
     for trial in trials:
         reason = reasons[trial.key] or foreign.get(trial.key) or odd.get(trial.key)
         verdicts[trial.key] = Verdict(valid=reason is None, reason=reason, state=ids.get(trial.key))
     counts = Counter(ids[t.key] for group in members.values() for t in group if verdicts[t.key].valid)
-    return verdicts, _describe(members, counts), warnings
+    return verdicts, _describe(members, counts), [*warnings, *moving]
 
 
 def _named_states(trials: Sequence[Trial], first_id: int) -> tuple[dict[str, list[Trial]], dict[TrialKey, str]]:

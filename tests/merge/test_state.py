@@ -94,6 +94,35 @@ def test_a_slow_clock_at_one_end_only_does_not_matter() -> None:
     assert gate_trial(make_record(CELL, 30, probes=probes), trials(SEEN_FAST)).valid
 
 
+def clocked(index: int, start_ms: float, end_ms: float) -> dict[str, Any]:
+    """A trial with these best readings at its ends."""
+    record = make_record(CELL, index)
+    for end, best in zip(("start", "end"), (start_ms, end_ms), strict=True):
+        record["result"]["probes"][end].update(compute_ms=0.75, compute_best_ms=best)
+    return record
+
+
+@pytest.mark.parametrize(("ends", "word"), [((0.45, 0.5), "faster"), ((0.95, 0.98), "slower")])
+def test_another_clock_at_both_ends_sets_a_trial_apart(ends: tuple[float, float], word: str) -> None:
+    if word == "slower":  # the middle reading cannot be below the best one
+        odd = clocked(20, *ends)
+        for end in odd["result"]["probes"].values():
+            end["compute_ms"] = 1.0
+    else:
+        odd = clocked(20, *ends)
+    gate = gate_trials([*(clocked(i, 0.7, 0.72) for i in range(19)), odd])
+    refused = [verdict.reason for verdict in gate.trials.values() if not verdict.valid]
+    assert len(refused) == 1
+    assert word in str(refused[0])
+
+
+def test_a_clock_that_comes_and_goes_within_trials_tells_none_apart_and_is_said() -> None:
+    moving = [clocked(i, *((0.45, 0.75), (0.75, 0.45), (0.45, 0.48), (0.75, 0.76))[i % 4]) for i in range(20)]
+    gate = gate_trials(moving)
+    assert all(verdict.valid for verdict in gate.trials.values())
+    assert any("clock of the CPUs changed within 10 of 20 trials" in warning for warning in gate.warnings)
+
+
 def with_environment(index: int, **environment: Any) -> dict[str, Any]:
     record = make_record(CELL, index)
     record["result"]["environment"].update(environment)
