@@ -2,11 +2,14 @@
 
     python -m benchmarks.native openvino [--model resnet50] [--rounds 7] [--seconds 3]      against benchmark_app
     python -m benchmarks.native torch    [--model resnet50] [--rounds 7] [--seconds 3]      against torch.utils.benchmark
+    python -m benchmarks.native torch --within [--rounds 40] [--seconds 0.5]                the same, in turn in one process
 
 Batch 1, all the cores of this process, fp32. Both read the same file; OpenVINO's has its batch fixed to 1, because
 benchmark_app and our adapter set a free one in different ways. The environments are those that a run made in the cache.
 A round is one process of ours and one of the tool's, in turn first; the figure is the median over rounds of the ratio of
-their medians (and of their 90th percentiles, where the tool tells it), with a bootstrap interval.
+their medians (and of their 90th percentiles, where the tool tells it), with a bootstrap interval. Where the machine itself
+changes from process to process, `--within` tells more: our timed loop around the adapter and the tool around the module,
+turn by turn.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +47,36 @@ with torch.inference_mode():
     found = Timer("module(x)", globals={"module": module, "x": x}, num_threads=threads).blocked_autorange(min_run_time=seconds)
 print(json.dumps({"p50": found.median * 1e3}))
 """
+WITHIN = """\
+import sys, json
+runners, path, inputs, threads, rounds, seconds = *sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5]), float(sys.argv[6])
+sys.path.insert(0, runners)
+import measure, numpy as np, torch
+from adapters.base import Params
+from adapters.torch import Adapter
+from torch.utils.benchmark import Timer
+samples = dict(np.load(inputs))
+adapter = Adapter()
+adapter.load(path, Params(threads=threads, input_order=tuple(samples), output_order=(), batches=(1,), samples=samples))
+batches = measure.build_batches(samples, tuple(samples), 1, batchable=True)
+guess = int(np.median(measure.warm_up(adapter.predict, batches, 1.0, 5, 60.0).samples))
+limits = measure.Limits(int(seconds * 1e9), 5, 200_000, 10**11)
+module, x = torch.export.load(path).module(), torch.from_numpy(next(iter(samples.values()))[:1].copy())
+
+def ours():
+    loop = measure.timed_loop(adapter.predict, batches, measure.Capture([None, None]), limits, guess)
+    return float(np.median(loop.samples)) / 1e6
+
+def tool():
+    with torch.inference_mode():
+        timer = Timer("module(x)", globals={"module": module, "x": x}, num_threads=threads)
+        return timer.blocked_autorange(min_run_time=seconds).median * 1e3
+
+tool()
+for number in range(rounds):
+    found = [side() for side in ((ours, tool) if number % 2 else (tool, ours))]
+    print(json.dumps(found if number % 2 else found[::-1]), flush=True)
+"""
 Figures = Mapping[str, float]  # "p50", "p90": ms
 
 
@@ -65,26 +98,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("backend", choices=["openvino", "torch"])
     parser.add_argument("--model", default="resnet50")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--within", action="store_true", help="torch only: both in one process")
     options = parser.parse_args()
+    within = options.within and options.backend == "torch"
+    seconds, count = options.seconds or (0.5 if within else 3.0), options.rounds or (40 if within else 7)
     with tempfile.TemporaryDirectory() as scratch:
         folder, about = _model(options.model)
         subject = Subject(
             backend=options.backend, folder=folder, about=about, python=_python(options.backend),
-            threads=len(os.sched_getaffinity(0)), seconds=options.seconds, scratch=Path(scratch),
+            threads=len(os.sched_getaffinity(0)), seconds=seconds, scratch=Path(scratch),
         )
         job = _job(subject)
         native: Callable[[], Figures] = (lambda: _benchmark_app(subject, job)) if options.backend == "openvino" else (
             lambda: _torch_benchmark(subject))
         rounds = []
-        for number in range(options.rounds):
-            if number % 2:
-                theirs, ours = native(), _ours(subject, job)
-            else:
-                ours, theirs = _ours(subject, job), native()
+        for number, (ours, theirs) in enumerate(_torch_within(subject, count) if within else _pairs(subject, job, native, count)):
             rounds.append({name: ours[name] / theirs[name] for name in theirs})
             print(f"round {number + 1}: ours {_text(ours)}; native {_text(theirs)}", flush=True)
+    sys.exit(1 if _off(rounds) else 0)
+
+
+def _off(rounds: Sequence[Figures]) -> bool:
+    """Print the agreement; whether it is less than promised."""
     off = False
     for name, limit in (("p50", 0.01), ("p90", 0.02)):
         ratios = np.array([one[name] for one in rounds if name in one])
@@ -96,7 +133,27 @@ def main() -> None:
             print(f"{name}: ours ÷ native {middle:.4f} [{low:.4f}, {high:.4f}], wanted within {limit:.0%}")
         else:
             print(f"{name}: the tool does not tell it")
-    sys.exit(1 if off else 0)
+    return off
+
+
+def _pairs(
+    subject: Subject, job: Mapping[str, Any], native: Callable[[], Figures], rounds: int
+) -> Iterator[tuple[Figures, Figures]]:
+    """(ours, the tool's), each in a fresh process, in turn first."""
+    for number in range(rounds):
+        if number % 2:
+            theirs, ours = native(), _ours(subject, job)
+        else:
+            ours, theirs = _ours(subject, job), native()
+        yield ours, theirs
+
+
+def _torch_within(subject: Subject, rounds: int) -> Iterator[tuple[Figures, Figures]]:
+    files = subject.folder / "model.pt2", subject.folder / "inputs.npz"
+    command = [subject.python, "-c", WITHIN, ROOT / "runners", *files, subject.threads, rounds, subject.seconds]
+    for line in _output([str(part) for part in command]).splitlines():
+        ours, theirs = json.loads(line)
+        yield {"p50": ours}, {"p50": theirs}
 
 
 def _text(figures: Figures) -> str:
