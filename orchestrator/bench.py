@@ -97,6 +97,7 @@ class Bench:
     meters: HostMeters
     gpus: tuple[Gpu, ...] = ()
     _resolved: dict[tuple[str, str, str, str, str], Ready | Verdict] = field(default_factory=dict)
+    _keys: dict[str, str] = field(default_factory=dict)  # by cell id
 
     def limits(self, cores: int) -> Limits:
         """Equal resources for all cells that get so many cores."""
@@ -170,7 +171,12 @@ class Bench:
         return None if None in sums else joint_sha256([str(one) for one in sums])
 
     def key(self, cell: Cell) -> str:
-        """The record key of a cell under this run's conditions."""
+        """The record key of a cell under this run's conditions; worked out once, for every trial of it asks."""
+        if cell.id not in self._keys:
+            self._keys[cell.id] = self._key(cell)
+        return self._keys[cell.id]
+
+    def _key(self, cell: Cell) -> str:
         env, models = self.envs[cell.label], [self.models[name] for name in cell.members]
         prepared = [model for model in models if isinstance(model, PreparedModel)]
         converts = any(self._must_convert(cell, name) for name in cell.members)
