@@ -23,7 +23,7 @@ doctor: $(VENV)/.installed ## what this machine can and cannot measure
 	@$(BIN)/infermatrix doctor $(ARGS)
 
 test: $(VENV)/.dev ## all tests; those that need an engine or a browser are skipped, with the reason, where there is none
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and mypy
 	@$(BIN)/ruff check .

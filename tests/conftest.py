@@ -9,10 +9,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import docker
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from orchestrator.doctor.engine import EngineAnswer, engine_answer, engine_endpoint, open_client
 from orchestrator.errors import BuildError
@@ -25,18 +26,21 @@ _ANSWER = pytest.StashKey[EngineAnswer]()
 _WHOLE_MACHINE = ("endtoend", "isolation", "images", "doctor", "benchmarks")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class _ByFolder(LoadScopeScheduling):  # type: ignore[misc]
     """Which tests may not run beside each other when several processes run them (`make test`).
 
     Those that use the engine, its images or the host's lock take turns; those of adapters share what they export.
     """
-    for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in _WHOLE_MACHINE or item.get_closest_marker("engine"):
-            item.add_marker(pytest.mark.xdist_group("machine"))
-        elif folder == "adapters":
-            item.add_marker(pytest.mark.xdist_group("adapters"))
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = nodeid.split("/")[1]
+        return "machine" if folder in _WHOLE_MACHINE else folder if folder == "adapters" else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFolder:
+    """How tests are dealt out to the processes of `-n`."""
+    return _ByFolder(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
