@@ -97,7 +97,8 @@ def test_markdown_of_hostile_strings_has_no_html_no_link_and_whole_tables() -> N
     assert widths == {2, 4 - 1}  # the matrix' tables and the one of exclusions
 
 
-def test_terminal_gets_plain_text_where_it_is_no_terminal() -> None:
+def test_terminal_gets_plain_text_where_it_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # which a shell may export
     out = io.StringIO()
     print_matrix(sample_matrix(), report=Path("runs/1/report.html"), stream=out)
     lines = out.getvalue().splitlines()
