@@ -44,7 +44,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFolder:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked `engine` or `browser` run only where there is one."""
+    """Tests marked `engine` or `browser` run only where there is one, `heavy` ones only where they are asked for."""
+    if item.get_closest_marker("heavy") and os.environ.get("INFERMATRIX_TEST_HEAVY") != "1":
+        pytest.skip("heavy: set INFERMATRIX_TEST_HEAVY=1")
     if item.get_closest_marker("engine"):
         _need_engine(item.config)
     if item.get_closest_marker("browser"):
