@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ pytestmark = pytest.mark.slow
 ROWS = 4
 
 
-@pytest.fixture
-def convolutions(tmp_path: Path) -> Prepared:
+@pytest.fixture(scope="module")
+def convolutions(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Two 3×3 convolutions and a projection, from ONNX."""
+    folder = tmp_path_factory.mktemp("convolutions")
     rng = np.random.default_rng(3)
     weights = {"k": (8, 3, 3, 3), "l": (8, 8, 3, 3), "w": (8, 5)}
     nodes = [
@@ -32,12 +35,25 @@ def convolutions(tmp_path: Path) -> Prepared:
         nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 16, 16])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 5])],
         [numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), key) for key, shape in weights.items()])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "model.onnx")
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx")
     inputs = rng.standard_normal((ROWS, 3, 16, 16)).astype(np.float32)
-    np.savez(tmp_path / "inputs.npz", x=inputs)
-    reference = ReferenceEvaluator(str(tmp_path / "model.onnx")).run(None, {"x": inputs})
-    np.savez(tmp_path / "reference.npz", y=np.asarray(reference[0]))
-    return Prepared(folder=tmp_path, input_order=["x"], output_order=["y"], batchable=True)
+    np.savez(folder / "inputs.npz", x=inputs)
+    reference = ReferenceEvaluator(str(folder / "model.onnx")).run(None, {"x": inputs})
+    np.savez(folder / "reference.npz", y=np.asarray(reference[0]))
+    return Prepared(folder=folder, input_order=["x"], output_order=["y"], batchable=True)
+
+
+@pytest.fixture(scope="module")
+def converted(convolutions: Prepared, runner: Runner) -> Callable[[str], Path]:
+    """The network in a backend's own format, converted once."""
+
+    @cache
+    def convert(backend: str) -> Path:
+        path, _ = runner.convert(backend, convolutions)
+        assert path is not None
+        return path
+
+    return convert
 
 
 def measured(result: dict[str, Any]) -> dict[str, Any]:
@@ -118,32 +134,31 @@ def test_openvino_says_shapes_and_switches(settings: dict[str, Any], said: dict[
     ({}, {"gradients": "inference_mode", "mkldnn": True, "interop_threads": 1}),
     ({"mkldnn": False, "num_interop_threads": 2}, {"mkldnn": False, "interop_threads": 2})])
 def test_torch_says_how_gradients_and_kernels_are_switched(settings: dict[str, Any], said: dict[str, Any],
-                                                           convolutions: Prepared, runner: Runner) -> None:
-    path, _ = runner.convert("torch", convolutions)
-    assert path is not None
+                                                           convolutions: Prepared, converted: Callable[[str], Path],
+                                                           runner: Runner) -> None:
+    path = converted("torch")
     detail = measured(runner.trial("torch", convolutions, path, batches=(1, 2), settings=settings))["detail"]
     assert {name: detail[name] for name in said} == said
 
 
-def test_torch_compile_says_what_it_was_told_to_try(convolutions: Prepared, runner: Runner) -> None:
+def test_torch_compile_says_what_it_was_told_to_try(
+        convolutions: Prepared, converted: Callable[[str], Path], runner: Runner) -> None:
     if shutil.which("g++") is None:
         pytest.skip("no g++ on this machine")
-    path, _ = runner.convert("torch", convolutions)
-    assert path is not None
+    path = converted("torch")
     settings = {"mode": "compile", "compile_mode": "reduce-overhead", "freezing": False}
     detail = measured(runner.trial("torch", convolutions, path, batches=(1,), settings=settings))["detail"]
     assert detail["freezing"] is False
     assert detail["compiler"] == {"max_autotune": False, "triton.cudagraphs": True, "coordinate_descent_tuning": False}
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("mode", ["eager", "jit", "compile"])
+@pytest.mark.parametrize(("mode", "channels_last"), [
+    ("eager", True), ("jit", False), ("jit", True), ("compile", True), pytest.param("compile", False, marks=pytest.mark.heavy)])
 def test_torch_shows_what_was_made_of_the_model(mode: str, channels_last: bool, convolutions: Prepared,
-                                                runner: Runner) -> None:
+                                                converted: Callable[[str], Path], runner: Runner) -> None:
     if mode == "compile" and shutil.which("g++") is None:
         pytest.skip("no g++ on this machine")
-    path, _ = runner.convert("torch", convolutions)
-    assert path is not None
+    path = converted("torch")
     settings = {"mode": mode, "channels_last": channels_last}
     detail = measured(runner.trial("torch", convolutions, path, batches=(1, 2), settings=settings))["detail"]
     assert detail["mode"] == mode
@@ -156,9 +171,9 @@ def test_torch_shows_what_was_made_of_the_model(mode: str, channels_last: bool, 
 
 
 @pytest.mark.parametrize("switch", [True, False])
-def test_ncnn_has_its_narrow_types_off(switch: bool, convolutions: Prepared, runner: Runner) -> None:
-    path, _ = runner.convert("ncnn", convolutions)
-    assert path is not None
+def test_ncnn_has_its_narrow_types_off(
+        switch: bool, convolutions: Prepared, converted: Callable[[str], Path], runner: Runner) -> None:
+    path = converted("ncnn")
     switches = ("use_packing_layout", "use_winograd_convolution", "use_winograd23_convolution", "use_winograd43_convolution",
                 "use_winograd63_convolution", "use_sgemm_convolution", "lightmode")
     settings: dict[str, Any] = {**dict.fromkeys(switches, switch), "openmp_blocktime": 20 if switch else 0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,10 @@ def test_another_seed_gives_another_network(runner: Runner) -> None:
     assert relative(other.arrays("reference")["output"], one.arrays("reference")["output"]) > 0.1
 
 
-@pytest.mark.parametrize(("backend", "source"), [
-    ("onnxruntime", "given"), ("openvino", "given"), ("torch", "given"), ("torch", "converted"), ("ncnn", "converted")])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "backend", "source"), [
+    *product(MODELS, ["onnxruntime", "openvino", "torch"], ["given"]), *product(MODELS, ["ncnn"], ["converted"]),
+    *product(["spam", "mobilenet_v2"], ["torch"], ["converted"]),
+    *(pytest.param(name, "torch", "converted", marks=pytest.mark.heavy) for name in ("resnet50", "minilm"))])
 def test_every_backend_gives_the_references_answers(name: str, backend: str, source: str, runner: Runner) -> None:
     model = exported(runner, name)
     path: Path | None = model.folder / ("model.pt2" if backend == "torch" else "model.onnx")
