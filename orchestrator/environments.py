@@ -15,6 +15,7 @@ from orchestrator.images.base import BaseChoice, ensure_bases
 from orchestrator.images.build import BuildOptions, ensure_images
 from orchestrator.images.builders import Builder
 from orchestrator.images.interpreters import check_interpreter
+from orchestrator.images.pythons import need_of
 from orchestrator.images.venvs import ensure_venvs
 from orchestrator.model import BackendSpec, BaseVariant, EnvSpec, ReadyEnv
 
@@ -49,7 +50,7 @@ def in_images(client: docker.DockerClient, base: BaseChoice, log_dir: Path, buil
     """Each environment as an image of the engine behind `client`."""
 
     def prepare(envs: Mapping[str, EnvSpec], say: Say) -> Prepared:
-        bases = ensure_bases({env.base for env in envs.values()}, base, client=client, log_dir=log_dir, progress=say)
+        bases = ensure_bases({need_of(env) for env in envs.values()}, base, client=client, log_dir=log_dir, progress=say)
         options = BuildOptions(bases=bases, log_dir=log_dir, builder=builder)
         made = ensure_images(envs.values(), options, client=client, progress=say)
         return {name: made[env] for name, env in envs.items()}

@@ -18,6 +18,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 from orchestrator.doctor.engine import EngineAnswer, engine_answer, engine_endpoint, open_client
 from orchestrator.errors import BuildError
 from orchestrator.images.base import BaseChoice, ensure_base
+from orchestrator.images.pythons import BaseNeed
 from orchestrator.model import BaseVariant
 
 _ANSWER = pytest.StashKey[EngineAnswer]()
@@ -69,7 +70,7 @@ def base_image(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFac
     """The reference of the project's own slim base, made where the engine has none yet (INFERMATRIX_BASE: another)."""
     choice = BaseChoice.parse(os.environ.get("INFERMATRIX_BASE", "auto"))
     try:
-        base = ensure_base(BaseVariant.SLIM, choice, client=engine, log_dir=tmp_path_factory.mktemp("base"))
+        base = ensure_base(BaseNeed(variant=BaseVariant.SLIM), choice, client=engine, log_dir=tmp_path_factory.mktemp("base"))
     except BuildError as error:
         _missing("engine", error.message)
     return base.reference

@@ -19,6 +19,7 @@ from orchestrator.images.base import BaseChoice, ensure_base
 from orchestrator.images.builders import Builder
 from orchestrator.images.context import write_context
 from orchestrator.images.locks import make_lock
+from orchestrator.images.pythons import DEFAULT_PYTHON, BaseNeed, need_of
 from orchestrator.images.render import BaseImage
 from orchestrator.model import BaseVariant, EnvSpec
 
@@ -32,6 +33,7 @@ def add_commands(commands: Commands) -> None:
     base.add_argument(
         "--from", dest="source", default="auto", metavar="REF", help="auto, bootstrap[:SUITE] or a registry's reference"
     )
+    base.add_argument("--python", default=DEFAULT_PYTHON, help=f"which Python it is to have (default: {DEFAULT_PYTHON})")
     lock = add(commands, "lock", _lock, "Resolve requirements.in into a lock file with hashes.", "infermatrix lock onnxruntime")
     lock.add_argument("names", nargs="+", metavar="ENV", help=f"a backend, BACKEND/converter, or {MODELS_ENV}")
     lock.add_argument("--python", default="3.11")
@@ -45,7 +47,7 @@ def add_commands(commands: Commands) -> None:
     render.add_argument("--out", type=Path, required=True, metavar="DIR",
                         help="a new or empty folder, or an earlier context, which is written anew")
     render.add_argument("--base", default=None, metavar="REF", help="what FROM says (default: the base image this engine has)")
-    render.add_argument("--python", default="3.11", help="the Python of --base")
+    render.add_argument("--python", default=None, help="the Python of --base (default: the one that its lock is preferred for)")
     add_backends(render)
     build = add(commands, "build", _build, "Build the images that changed.", "infermatrix build onnxruntime torch")
     build.add_argument("names", nargs="*", metavar="ENV", help="default: all")
@@ -77,7 +79,8 @@ def _base(options: argparse.Namespace) -> int:
     console = Console()
     for variant in options.variant or [variant.value for variant in BaseVariant]:
         made = ensure_base(
-            BaseVariant(variant), BaseChoice.parse(options.source), client=_client(), log_dir=LOGS, progress=console.say
+            BaseNeed(variant=BaseVariant(variant), pythons=(options.python,)), BaseChoice.parse(options.source),
+            client=_client(), log_dir=LOGS, progress=console.say,
         )
         print(f"{variant}: {made.reference} (Python {made.python}, {made.source}, {made.digest})")
     return 0
@@ -92,13 +95,14 @@ def _lock(options: argparse.Namespace) -> int:
 
 def _render(options: argparse.Namespace) -> int:
     env = _env(options.name, registry_of(options))
+    need = need_of(env)
     if options.base:
         base = BaseImage(
             variant=env.base, reference=options.base, digest=options.base.partition("@")[2] or "unresolved",
-            python=options.python, source="unresolved",
+            python=options.python or next(iter(need.pythons), DEFAULT_PYTHON), source="unresolved",
         )
     else:
-        base = ensure_base(env.base, BaseChoice.parse("auto"), client=_client(), log_dir=LOGS, progress=Console().say)
+        base = ensure_base(need, BaseChoice.parse("auto"), client=_client(), log_dir=LOGS, progress=Console().say)
     folder = write_context(env, base=base, out_dir=options.out, progress=Console().say)
     print(f"wrote {folder}; build it with: docker build {folder}")
     return 0

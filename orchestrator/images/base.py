@@ -21,15 +21,18 @@ from orchestrator.images.cache import cache_dir
 from orchestrator.images.debootstrap import (
     bootstrap_tree,
     host_mirror,
+    host_suite,
     missing_for_bootstrap,
     python_of,
     write_tree,
 )
+from orchestrator.images.interpreters import interpreters
+from orchestrator.images.pythons import DEFAULT_PYTHON, BaseNeed, official_reference, suite_for
 from orchestrator.images.render import OWNER, BaseImage
 from orchestrator.images.wheels import Progress, silent
 from orchestrator.model import BaseVariant
 
-DEFAULT_REFERENCE = "python:3.11-slim-bookworm"
+DEFAULT_REFERENCE = official_reference(DEFAULT_PYTHON)
 REPOSITORY = "infermatrix/base"
 _CHECK = ("import importlib.util, shutil, sys, sysconfig, os; "
           "print('%d.%d' % sys.version_info[:2], int(importlib.util.find_spec('pip') is not None), "
@@ -50,12 +53,12 @@ class BaseChoice:
     """What the user asked for: `auto`, `bootstrap`, or an image's reference."""
 
     kind: BaseKind
-    reference: str = DEFAULT_REFERENCE
-    suite: str | None = None  # of the bootstrapped base; None: the host's own
+    reference: str | None = None  # None: the official image of the Python that is wanted; may hold "{python}"
+    suite: str | None = None  # of the bootstrapped base; None: the host's own, or a sibling that has the Python
 
     @classmethod
     def parse(cls, text: str) -> BaseChoice:
-        """`auto`, `bootstrap`, `bootstrap:<suite>` or a reference like `python:3.11-slim-bookworm`."""
+        """`auto`, `bootstrap`, `bootstrap:<suite>` or a reference like `python:{python}-slim-bookworm`."""
         word, _, rest = text.partition(":")
         if text == BaseKind.AUTO.value:
             return cls(kind=BaseKind.AUTO)
@@ -63,24 +66,27 @@ class BaseChoice:
             return cls(kind=BaseKind.BOOTSTRAP, suite=rest or None)
         return cls(kind=BaseKind.REGISTRY, reference=text)
 
-    def reference_for(self, variant: BaseVariant) -> str:
+    def reference_for(self, need: BaseNeed) -> str:
         """The official images without `-slim` are those with a compiler and Python's headers."""
-        return self.reference.replace("-slim", "") if variant is BaseVariant.TOOLCHAIN else self.reference
+        python = need.pythons[0] if need.pythons else DEFAULT_PYTHON
+        reference = (self.reference or official_reference(python)).replace("{python}", python)
+        return reference.replace("-slim", "") if need.variant is BaseVariant.TOOLCHAIN else reference
 
 
-def ensure_bases(variants: Iterable[BaseVariant], choice: BaseChoice, *, client: docker.DockerClient, log_dir: Path,
-                 progress: Progress = silent) -> dict[BaseVariant, BaseImage | BuildError]:
-    """One base per variant, or why there is none."""
-    bases: dict[BaseVariant, BaseImage | BuildError] = {}
-    for variant in sorted(set(variants)):
+def ensure_bases(needs: Iterable[BaseNeed], choice: BaseChoice, *, client: docker.DockerClient, log_dir: Path,
+                 progress: Progress = silent) -> dict[BaseNeed, BaseImage | BuildError]:
+    """One base per need, or why there is none: one that cannot be had leaves the others alone."""
+    bases: dict[BaseNeed, BaseImage | BuildError] = {}
+    # Those who take one Python only go first: who takes several then finds the base that was made for them.
+    for need in sorted(set(needs), key=lambda need: (len(need.pythons) or 99, need)):
         try:
-            bases[variant] = ensure_base(variant, choice, client=client, log_dir=log_dir, progress=progress)
+            bases[need] = ensure_base(need, choice, client=client, log_dir=log_dir, progress=progress)
         except BuildError as error:
-            bases[variant] = error
+            bases[need] = error
     return bases
 
 
-def ensure_base(variant: BaseVariant, choice: BaseChoice, *, client: docker.DockerClient, log_dir: Path,
+def ensure_base(need: BaseNeed, choice: BaseChoice, *, client: docker.DockerClient, log_dir: Path,
                 progress: Progress = silent) -> BaseImage:
     """The base image; `auto` takes one bootstrapped earlier, then a registry's, then bootstraps.
 
@@ -88,24 +94,48 @@ def ensure_base(variant: BaseVariant, choice: BaseChoice, *, client: docker.Dock
     """
     try:
         if choice.kind is BaseKind.REGISTRY:
-            return _from_registry(variant, choice.reference_for(variant), client=client, progress=progress)
-        existing = _bootstrapped(variant, choice.suite, client=client)
+            return _from_registry(need.variant, choice.reference_for(need), client=client, progress=progress)
+        existing = _bootstrapped(need, choice.suite, client=client)
         if existing is not None:
             return existing
         if choice.kind is BaseKind.BOOTSTRAP:
-            return bootstrap(variant, client=client, suite=choice.suite, log_dir=log_dir, progress=progress)
+            return _bootstrap(need, choice.suite, client=client, log_dir=log_dir, progress=progress)
         try:
-            return _from_registry(variant, choice.reference_for(variant), client=client, progress=progress)
+            return _from_registry(need.variant, choice.reference_for(need), client=client, progress=progress)
         except BuildError as error:
-            missing = missing_for_bootstrap()
-            if missing:
-                raise BuildError(f"there is no {variant.value} base image: {error.message}; and {missing}",
-                                 hint="Run `infermatrix base` as root once, or name a base of your own with --base.",
-                                 ) from error
-            return bootstrap(variant, client=client, log_dir=log_dir, progress=progress)
+            try:
+                return _bootstrap(need, None, client=client, log_dir=log_dir, progress=progress)
+            except BuildError as also:
+                raise BuildError(f"there is no {need.variant.value} base image{_with(need)}: {error.message}; and {also.message}",
+                                 hint=_without_base(need)) from error
     except requests.exceptions.RequestException as error:
         raise EngineError(f"the container engine does not answer: {error}",
                           hint="Check it with: infermatrix doctor") from error
+
+
+def _bootstrap(need: BaseNeed, suite: str | None, *, client: docker.DockerClient, log_dir: Path,
+               progress: Progress) -> BaseImage:
+    missing = missing_for_bootstrap()
+    if missing:
+        raise BuildError(f"none can be bootstrapped: {missing}", hint="Run `infermatrix base` as root once.")
+    own = host_suite()
+    suite = suite or (suite_for(need.pythons, own) if own else None)
+    if own and suite is None:
+        raise BuildError(f"no suite of this host's distribution has Python {' or '.join(need.pythons)}", hint=_without_base(need))
+    return bootstrap(need.variant, client=client, suite=suite, log_dir=log_dir, progress=progress)
+
+
+def _with(need: BaseNeed) -> str:
+    return f" with Python {' or '.join(need.pythons)}" if need.pythons else ""
+
+
+def _without_base(need: BaseNeed) -> str:
+    """What else would serve: an interpreter that is here already, under the other isolation."""
+    here = [found.python for found in interpreters(need.pythons) if found.python in need.pythons]
+    if here:
+        return f"This machine has Python {here[0]} itself: --isolation venv runs what needs it. " \
+               "Or name a base with --base, such as registry.example/python:{python}-slim-bookworm."
+    return "Run `infermatrix base` as root once, or name a base of your own with --base (it may hold {python})."
 
 
 def bootstrap(variant: BaseVariant, *, client: docker.DockerClient, log_dir: Path, suite: str | None = None,
@@ -134,21 +164,23 @@ def import_tree(root: Path, *, variant: BaseVariant, suite: str, age: int, clien
                'CMD ["python3"]', *(f'LABEL {name}="{value}"' for name, value in labels.items())]
     tag = f"{suite}-{variant.value}"
     client.api.import_image_from_file(str(tar), repository=REPOSITORY, tag=tag, changes=changes)
-    image = _bootstrapped(variant, suite, client=client)
+    image = _bootstrapped(BaseNeed(variant=variant), suite, client=client)
     if image is None:
         raise BuildError(f"the engine did not take the base {REPOSITORY}:{tag}",
                          hint="Does the engine's storage have room?")
     return image
 
 
-def _bootstrapped(variant: BaseVariant, suite: str | None, *, client: docker.DockerClient) -> BaseImage | None:
-    found = client.images.list(name=REPOSITORY, filters={"label": [f"io.infermatrix.base={variant.value}"]})
-    tags = sorted(((image, tag) for image in found for tag in image.tags), key=lambda pair: str(pair[1]), reverse=True)
-    for image, tag in tags:
-        if suite is None or tag == f"{REPOSITORY}:{suite}-{variant.value}":
-            return BaseImage(variant=variant, reference=tag, digest=_layers_digest(image), source="bootstrapped",
-                             python=image.labels["io.infermatrix.python"])
-    return None
+def _bootstrapped(need: BaseNeed, suite: str | None, *, client: docker.DockerClient) -> BaseImage | None:
+    """The one with the Python that is preferred; of several such, that of the suite that sorts last."""
+    found = client.images.list(name=REPOSITORY, filters={"label": [f"io.infermatrix.base={need.variant.value}"]})
+    tagged = sorted(((str(tag), image) for image in found for tag in image.tags), key=lambda pair: pair[0], reverse=True)
+    known = [BaseImage(variant=need.variant, reference=tag, digest=_layers_digest(image), source="bootstrapped",
+                       python=image.labels["io.infermatrix.python"])
+             for tag, image in tagged if suite is None or tag == f"{REPOSITORY}:{suite}-{need.variant.value}"]
+    if suite is not None or not need.pythons:  # a suite was named, or any will do: the usual one before others
+        return next(iter(sorted(known, key=lambda base: base.python != DEFAULT_PYTHON)), None)
+    return next((base for python in need.pythons for base in known if base.python == python), None)
 
 
 def _from_registry(variant: BaseVariant, reference: str, *, client: docker.DockerClient,

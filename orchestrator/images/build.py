@@ -16,16 +16,17 @@ from orchestrator.errors import BuildError, EngineError
 from orchestrator.images.builders import Builder, build_buildkit, build_classic, find_buildkit
 from orchestrator.images.context import DEFAULT_RUNNER, DEFAULT_TEMPLATE, plan_image
 from orchestrator.images.parallel import make_each
+from orchestrator.images.pythons import BaseNeed, need_of
 from orchestrator.images.render import OWNER, PYTHON_INSIDE, BaseImage, ImagePlan, context_files, slug
 from orchestrator.images.wheels import Progress, fetch, silent
-from orchestrator.model import BaseVariant, EnvSpec, IsolationKind, ReadyEnv
+from orchestrator.model import EnvSpec, IsolationKind, ReadyEnv
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
     """What all images of a run are built with."""
 
-    bases: Mapping[BaseVariant, BaseImage | BuildError]
+    bases: Mapping[BaseNeed, BaseImage | BuildError]
     log_dir: Path  # one file per image: build-<name>.log
     runner_dir: Path = DEFAULT_RUNNER
     template: Path = DEFAULT_TEMPLATE
@@ -47,7 +48,7 @@ def ensure_image(env: EnvSpec, options: BuildOptions, *, client: docker.DockerCl
 
     Raises BuildError (with the path of the log) where it cannot be built, EngineError where the engine does not answer.
     """
-    base = options.bases.get(env.base)
+    base = options.bases.get(need_of(env))
     if base is None:
         raise BuildError(f"{env.name} needs a {env.base.value} base, and there is none", hint="Run: infermatrix base")
     if isinstance(base, BuildError):

@@ -7,11 +7,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from orchestrator.errors import BuildError
+from orchestrator.images.pythons import related
 from orchestrator.images.wheels import Progress, silent
 from orchestrator.model import BaseVariant
 
@@ -46,16 +47,29 @@ def missing_for_bootstrap() -> str | None:
     return None if os.geteuid() == 0 else "debootstrap needs root"
 
 
+def host_suite(*, etc: Path = Path("/etc")) -> str | None:
+    """The suite that this host runs ("bookworm"); None where it does not say."""
+    release = (etc / "os-release").read_text() if (etc / "os-release").is_file() else ""
+    match = re.search(r'^VERSION_CODENAME="?([a-z]+)"?$', release, re.MULTILINE)
+    return match[1] if match else None
+
+
 def host_mirror(*, etc: Path = Path("/etc"), suite: str | None = None) -> Mirror:
-    """The distribution's own mirror among apt's sources, in both of apt's formats. Raises BuildError where none fits."""
-    if suite is None:
-        release = (etc / "os-release").read_text() if (etc / "os-release").is_file() else ""
-        match = re.search(r'^VERSION_CODENAME="?([a-z]+)"?$', release, re.MULTILINE)
-        suite = match[1] if match else None
-    for mirror in _apt_sources(etc / "apt"):
-        if mirror.suite == suite and "main" in mirror.components:
+    """The distribution's own mirror among apt's sources, in both of apt's formats; of the host's suite or of another.
+
+    A mirror of the host's suite has the distribution's other suites too. Raises BuildError where none fits.
+    """
+    own = host_suite(etc=etc)
+    wanted = suite or own
+    mirrors = [mirror for mirror in _apt_sources(etc / "apt") if "main" in mirror.components]
+    for mirror in mirrors:
+        if mirror.suite == wanted:
             return mirror
-    raise BuildError(f"apt on this host knows no mirror of its own suite ({suite or 'unknown'})",
+    for mirror in mirrors:
+        if wanted and own and mirror.suite == own and related(wanted, own):
+            return replace(mirror, suite=wanted)
+    what = f"of {suite}" if suite else f"of its own suite ({own or 'unknown'})"
+    raise BuildError(f"apt on this host knows no mirror {what}",
                      hint="A base is bootstrapped on Debian or Ubuntu only; elsewhere name one in a registry.")
 
 

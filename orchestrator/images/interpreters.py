@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,13 @@ class Interpreter:
     machine: str
 
 
-def interpreters() -> Iterator[Interpreter]:
-    """This Python first, then those on PATH and under pyenv, newest first; each version once."""
+def interpreters(wanted: Iterable[str] = ()) -> Iterator[Interpreter]:
+    """This Python first, then those on PATH and under pyenv, newest first; each version once.
+
+    `wanted`: versions ("3.10") that are looked for whatever their age; others are from 3.10 on.
+    """
     seen = set()
-    for path in _candidates():
+    for path in _candidates(wanted):
         found = identify(path)
         if found is not None and found.python not in seen:
             seen.add(found.python)
@@ -127,10 +130,11 @@ def _ask(path: Path, names: list[str]) -> dict[str, Any]:
     return facts
 
 
-def _candidates() -> Iterator[Path]:
+def _candidates(wanted: Iterable[str]) -> Iterator[Path]:
     yield Path(sys.executable)
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    for minor in range(20, 9, -1):
+    minors = {*range(10, 21), *(int(python.split(".")[1]) for python in wanted)}
+    for minor in sorted(minors, reverse=True):
         found = shutil.which(f"python3.{minor}")
         if found:
             yield Path(found)

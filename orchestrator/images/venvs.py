@@ -19,7 +19,8 @@ from orchestrator.images.interpreters import Interpreter, identify, interpreters
 from orchestrator.images.lockfile import Lock
 from orchestrator.images.locks import find_lock, locked_pythons, read_lock
 from orchestrator.images.parallel import make_each
-from orchestrator.images.pip import run_pip
+from orchestrator.images.pip import run_pip, target_flags
+from orchestrator.images.pythons import pip_installs_elsewhere
 from orchestrator.images.render import slug
 from orchestrator.images.runnerfiles import runner_digest, runner_files
 from orchestrator.images.wheels import Progress, fetch, link_into, silent
@@ -66,7 +67,7 @@ def _choose(env: EnvSpec, python: Path | None) -> Interpreter:
     known = locked_pythons(env)
     if python is not None:
         return _named(python)
-    for found in interpreters():
+    for found in interpreters(known):
         if found.python in known or (env.version is not None and not known):
             return found
     raise BuildError(
@@ -98,11 +99,24 @@ def _install(env: EnvSpec, lock: Lock, interpreter: Interpreter, folder: Path, *
         link_into(wheels, Path(name))
         lock_file = Path(name) / "lock.txt"
         lock_file.write_text(lock.text)
-        run_pip(["--isolated", "--no-cache-dir", "install", "--quiet", "--no-index", f"--find-links={name}",
-                 "--require-hashes", "--no-deps", f"--requirement={lock_file}"],
-                what=f"install {env.name}", python=str(folder / "bin" / "python"))
+        flags = ["--quiet", "--no-index", f"--find-links={name}", "--require-hashes", "--no-deps",
+                 f"--requirement={lock_file}"]
+        _install_into(folder, interpreter, flags, what=f"install {env.name}")
     size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     facts = {"size_mb": round(size / 1e6, 1), "packages": len(lock.pins), "lock": lock.digest}
     partial = folder / f"{_MARKER}.tmp"
     partial.write_text(json.dumps(facts))
     partial.replace(folder / _MARKER)
+
+
+def _install_into(folder: Path, interpreter: Interpreter, flags: list[str], *, what: str) -> None:
+    """With the host's own pip, which a Python of another age cannot run: it then lays the files out for it, uncompiled."""
+    python = str(folder / "bin" / "python")
+    base = ["--isolated", "--no-cache-dir", "install"]
+    if pip_installs_elsewhere(interpreter.python):
+        run_pip([*base, *flags], what=what, python=python)
+        return
+    site = folder / "lib" / f"python{interpreter.python}" / "site-packages"
+    target = target_flags(python=interpreter.python, machine=interpreter.machine)
+    run_pip([*base, f"--target={site}", "--no-compile", *target, *flags], what=what)
+    subprocess.run([python, "-m", "compileall", "-q", str(site)], capture_output=True, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -17,8 +18,10 @@ import requests
 
 from orchestrator.errors import BuildError
 from orchestrator.images.base import BaseChoice, BaseKind, ensure_base, ensure_bases, import_tree
+from orchestrator.images.pythons import BaseNeed
 from orchestrator.model import BaseVariant
 
+SLIM, TOOLCHAIN = BaseNeed(variant=BaseVariant.SLIM), BaseNeed(variant=BaseVariant.TOOLCHAIN)
 REGISTRY = """version: 0.1
 log: {{level: error}}
 storage:
@@ -41,8 +44,55 @@ def test_a_choice_is_one_word_or_a_reference(text: str, kind: BaseKind, suite: s
 
 def test_the_toolchain_variant_of_an_official_image_is_the_one_without_slim() -> None:
     choice = BaseChoice.parse("registry.example/python:3.11-slim-bookworm")
-    assert choice.reference_for(BaseVariant.SLIM) == "registry.example/python:3.11-slim-bookworm"
-    assert choice.reference_for(BaseVariant.TOOLCHAIN) == "registry.example/python:3.11-bookworm"
+    assert choice.reference_for(SLIM) == "registry.example/python:3.11-slim-bookworm"
+    assert choice.reference_for(TOOLCHAIN) == "registry.example/python:3.11-bookworm"
+
+
+def test_a_reference_may_leave_the_python_open() -> None:
+    old = BaseNeed(variant=BaseVariant.TOOLCHAIN, pythons=("3.10",))
+    assert BaseChoice.parse("registry.example/python:{python}-slim").reference_for(old) == "registry.example/python:3.10"
+    assert BaseChoice.parse("auto").reference_for(old) == "python:3.10-bookworm"
+    assert BaseChoice.parse("auto").reference_for(SLIM) == "python:3.11-slim-bookworm"
+    assert BaseChoice.parse("python:3.12-slim").reference_for(old) == "python:3.12"  # named: taken as it is, whoever asks
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+@pytest.mark.usefixtures("cache")
+def test_each_environment_gets_a_base_with_a_python_that_it_is_locked_for(
+    engine: docker.DockerClient, base_image: str, registry: str, tmp_path: Path,
+) -> None:
+    """Of two Pythons the registry has one; what needs the other has no base, and says so, without harm to the first."""
+    known = engine.images.get(base_image).labels["io.infermatrix.python"]
+    reference = f"{registry}/python:{known}-slim"
+    engine.images.get(base_image).tag(reference)
+    engine.images.push(reference)
+    engine.images.remove(reference)
+    has, lacks = (BaseNeed(variant=BaseVariant.SLIM, pythons=(python,)) for python in (known, "3.99"))
+    bases = ensure_bases([lacks, has], BaseChoice.parse(f"{registry}/python:{{python}}-slim"), client=engine, log_dir=tmp_path)
+    base, refused = bases[has], bases[lacks]
+    assert not isinstance(base, BuildError)
+    assert (base.python, base.source) == (known, "registry")
+    assert isinstance(refused, BuildError)
+    assert f"{registry}/python:3.99-slim cannot be had" in refused.message
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("base_image", "cache")
+def test_without_a_base_for_a_python_that_is_here_the_other_isolation_is_named(
+    engine: docker.DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    binary = tmp_path / "python3.99"
+    binary.write_text("#!/bin/sh\necho '[\"3.99\", \"x86_64\", \"CPython\"]'\n")
+    binary.chmod(0o755)
+    need = BaseNeed(variant=BaseVariant.SLIM, pythons=("3.99",))
+    choice = BaseChoice(kind=BaseKind.AUTO, reference="127.0.0.1:9/python:{python}")  # nothing listens there
+    with pytest.raises(BuildError, match=r"no slim base image with Python 3\.99"):
+        ensure_base(need, choice, client=engine, log_dir=tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(BuildError) as caught:
+        ensure_base(need, choice, client=engine, log_dir=tmp_path)
+    assert "This machine has Python 3.99 itself: --isolation venv" in (caught.value.hint or "")
 
 
 @pytest.fixture
@@ -81,13 +131,13 @@ def test_a_base_from_a_registry_is_used_by_its_digest(
     pushed = next(e["aux"]["Digest"] for e in engine.images.push(reference, stream=True, decode=True) if "aux" in e)
     engine.images.remove(reference)
     said: list[str] = []
-    base = ensure_base(BaseVariant.SLIM, BaseChoice.parse(reference), client=engine, log_dir=tmp_path, progress=said.append)
+    base = ensure_base(SLIM, BaseChoice.parse(reference), client=engine, log_dir=tmp_path, progress=said.append)
     assert (base.reference, base.digest) == (f"{registry}/library/python@{pushed}", pushed)
     assert (base.source, base.python) == ("registry", "3.11")
     assert said == [f"pulling {reference}"]
-    again = ensure_base(BaseVariant.SLIM, BaseChoice.parse(reference), client=engine, log_dir=tmp_path, progress=said.append)
+    again = ensure_base(SLIM, BaseChoice.parse(reference), client=engine, log_dir=tmp_path, progress=said.append)
     assert (again.reference, again.digest, len(said)) == (base.reference, pushed, 1)  # not pulled twice
-    by_digest = ensure_base(BaseVariant.SLIM, BaseChoice.parse(base.reference), client=engine, log_dir=tmp_path)
+    by_digest = ensure_base(SLIM, BaseChoice.parse(base.reference), client=engine, log_dir=tmp_path)
     assert by_digest.digest == pushed
     assert cache.is_dir()
 
@@ -96,7 +146,7 @@ def test_a_base_from_a_registry_is_used_by_its_digest(
 @pytest.mark.slow
 def test_what_a_registry_does_not_have_is_said_so(engine: docker.DockerClient, registry: str, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=f"the base image {registry}/nothing:1 cannot be had"):
-        ensure_base(BaseVariant.SLIM, BaseChoice.parse(f"{registry}/nothing:1"), client=engine, log_dir=tmp_path)
+        ensure_base(SLIM, BaseChoice.parse(f"{registry}/nothing:1"), client=engine, log_dir=tmp_path)
 
 
 @pytest.mark.engine
@@ -104,7 +154,7 @@ def test_what_a_registry_does_not_have_is_said_so(engine: docker.DockerClient, r
 def test_an_image_of_this_engine_may_be_the_base(engine: docker.DockerClient, base_image: str, tmp_path: Path) -> None:
     engine.images.get(base_image).tag("infermatrix-test/own-base:1")
     try:
-        base = ensure_base(BaseVariant.SLIM, BaseChoice.parse("infermatrix-test/own-base:1"), client=engine, log_dir=tmp_path)
+        base = ensure_base(SLIM, BaseChoice.parse("infermatrix-test/own-base:1"), client=engine, log_dir=tmp_path)
     finally:
         engine.images.remove("infermatrix-test/own-base:1")
     assert base.source == "local"
@@ -117,11 +167,11 @@ def test_an_image_of_this_engine_may_be_the_base(engine: docker.DockerClient, ba
 def test_a_base_without_compiler_is_no_toolchain(engine: docker.DockerClient, base_image: str, tmp_path: Path) -> None:
     engine.images.get(base_image).tag("infermatrix-test/own-base:2")
     try:
-        bases = ensure_bases(list(BaseVariant), BaseChoice.parse("infermatrix-test/own-base:2"), client=engine, log_dir=tmp_path)
+        bases = ensure_bases([SLIM, TOOLCHAIN], BaseChoice.parse("infermatrix-test/own-base:2"), client=engine, log_dir=tmp_path)
     finally:
         engine.images.remove("infermatrix-test/own-base:2")
-    assert not isinstance(bases[BaseVariant.SLIM], BuildError)
-    refused = bases[BaseVariant.TOOLCHAIN]
+    assert not isinstance(bases[SLIM], BuildError)
+    refused = bases[TOOLCHAIN]
     assert isinstance(refused, BuildError)
     assert "no g++" in refused.message
 
@@ -133,7 +183,7 @@ def test_an_image_without_python_is_no_base(engine: docker.DockerClient, tmp_pat
     engine.api.import_image_from_file(str(tmp_path / "empty.tar"), repository="infermatrix-test/empty", tag="1")
     try:
         with pytest.raises(BuildError, match="no python3 that runs"):
-            ensure_base(BaseVariant.SLIM, BaseChoice.parse("infermatrix-test/empty:1"), client=engine, log_dir=tmp_path)
+            ensure_base(SLIM, BaseChoice.parse("infermatrix-test/empty:1"), client=engine, log_dir=tmp_path)
     finally:
         engine.images.remove("infermatrix-test/empty:1")
 

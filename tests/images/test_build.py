@@ -21,6 +21,7 @@ from orchestrator.images.build import BuildOptions, ensure_image, ensure_images
 from orchestrator.images.builders import Builder, find_buildkit
 from orchestrator.images.locks import find_lock, read_lock
 from orchestrator.images.prune import owned_images, remove_images
+from orchestrator.images.pythons import BaseNeed, need_of
 from orchestrator.images.wheels import fetch
 from orchestrator.model import BaseVariant, EnvSpec
 from tests.images.wheelhouse import make_env, make_runner, make_wheel
@@ -33,14 +34,15 @@ IMAGES = Path(__file__).resolve().parents[2] / "images"
 def options(engine: docker.DockerClient, base_image: str, cache: Path, runner_dir: Path, tmp_path: Path) -> BuildOptions:
     assert base_image
     assert cache.is_dir()
-    base = ensure_base(BaseVariant.SLIM, BaseChoice.parse(base_image), client=engine, log_dir=tmp_path)
-    return BuildOptions(bases={BaseVariant.SLIM: base}, log_dir=tmp_path / "logs", runner_dir=runner_dir)
+    base = ensure_base(BaseNeed(variant=BaseVariant.SLIM), BaseChoice.parse(base_image), client=engine, log_dir=tmp_path)
+    need = BaseNeed(variant=BaseVariant.SLIM, pythons=(base.python,))
+    return BuildOptions(bases={need: base}, log_dir=tmp_path / "logs", runner_dir=runner_dir)
 
 
 @pytest.fixture
 def env(engine: docker.DockerClient, wheelhouse: Path, tmp_path: Path, options: BuildOptions) -> Iterator[EnvSpec]:
     assert wheelhouse.is_dir()
-    base = options.bases[BaseVariant.SLIM]
+    base = next(iter(options.bases.values()))
     assert not isinstance(base, BuildError)
     name = f"test-{uuid.uuid4().hex[:8]}"
     yield make_env(tmp_path / "env", "tinyengine==1.0\n", name=name, pythons=[base.python])
@@ -119,7 +121,7 @@ def test_an_image_weighs_what_its_base_and_packages_weigh(
 ) -> None:
     payload = 20_000_000
     make_wheel(wheelhouse, "tinyengine", "7.0", payload=bytes(payload))
-    base = options.bases[BaseVariant.SLIM]
+    base = next(iter(options.bases.values()))
     assert not isinstance(base, BuildError)
     heavy = make_env(tmp_path / "heavy", "tinyengine==7.0\n", name=env.name, pythons=[base.python])
     ready = ensure_image(heavy, options, client=engine)
@@ -191,10 +193,10 @@ def test_pruning_takes_our_images_and_their_stages_and_nobody_elses(
 def test_a_real_image_is_at_most_five_percent_over_base_and_packages(
     engine: docker.DockerClient, options: BuildOptions, name: str,
 ) -> None:
-    base = options.bases[BaseVariant.SLIM]
+    base = next(iter(options.bases.values()))
     assert not isinstance(base, BuildError)
     env = EnvSpec(name=name, folder=IMAGES / name, version_of=name)
-    ready = ensure_image(env, options, client=engine)
+    ready = ensure_image(env, replace(options, bases={need_of(env): base}), client=engine)
     # What the wheels say they hold, unpacked: measured without the image.
     wheels = fetch(read_lock(find_lock(env, python=base.python)))
     packages = sum(_unpacked(wheel) for wheel in wheels)
@@ -215,7 +217,7 @@ def _unpacked(wheel: Path) -> int:
 
 def _own_layers(engine: docker.DockerClient, image: str, options: BuildOptions) -> Iterator[list[str]]:
     """The file names in each layer of a saved image but its base's."""
-    base = options.bases[BaseVariant.SLIM]
+    base = next(iter(options.bases.values()))
     assert not isinstance(base, BuildError)
     below = len(engine.images.get(base.reference).attrs["RootFS"]["Layers"])
     saved = io.BytesIO(b"".join(engine.images.get(image).save()))

@@ -81,3 +81,11 @@ def test_the_trees_python_is_read_from_its_link(tmp_path: Path) -> None:
         python_of(tmp_path)
     (tmp_path / "usr/bin/python3").symlink_to("python3.12")
     assert python_of(tmp_path) == "3.12"
+
+
+def test_the_mirror_of_the_hosts_suite_has_the_distributions_other_suites(tmp_path: Path) -> None:
+    folder = etc(tmp_path, codename="bookworm", files={"sources.list.d/debian.sources": STANZAS})
+    mirror = host_mirror(etc=folder, suite="bullseye")
+    assert (mirror.url, mirror.suite) == ("http://mirror.example/debian", "bullseye")
+    with pytest.raises(BuildError, match="knows no mirror of jammy"):
+        host_mirror(etc=folder, suite="jammy")

@@ -97,3 +97,13 @@ def test_this_python_is_the_first_that_is_found() -> None:
     assert found.path == HERE
     assert found.python == f"{sys.version_info[0]}.{sys.version_info[1]}"
     assert found.machine == platform.machine()
+
+
+def test_an_older_python_is_looked_for_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    binary = tmp_path / "python3.6"
+    binary.write_text("#!/bin/sh\necho '[\"3.6\", \"x86_64\", \"CPython\"]'\n")
+    binary.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", "/nowhere")
+    assert binary not in [found.path for found in interpreters()]
+    assert binary in [found.path for found in interpreters(["3.6"])]
