@@ -37,6 +37,11 @@ def marks_of(cell: CellView) -> tuple[Mark, ...]:
         found.append(Mark(
             text=f"‡ {run - failed:.0f} of {run:.0f} trials", sign="‡ 3 of 5 trials",
             meaning="The others failed: the figure is of those that did not. Its details say how they failed."))
+    has, given = finite(part(part(cell.raw, "evidence"), "detail").get("threads")), finite(cell.raw.get("threads"))
+    if has and given and has < given:
+        found.append(Mark(
+            text=f"{has:.0f} of {given:.0f} threads", sign="1 of 2 threads",
+            meaning="The backend itself says that it uses fewer threads than it was given; the figure is of those."))
     if cell.not_comparable:
         found.append(Mark(text="outputs not compared", sign="outputs not compared",
                           meaning="Two right answers of the model need not agree: nothing to hold its outputs against."))

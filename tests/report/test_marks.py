@@ -28,6 +28,7 @@ def terminal(matrix: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(("change", "text"), [
     ({"trials": {"asked": 5, "run": 5, "failed": 2, "valid": 3, "invalid": []}}, "‡ 3 of 5 trials"),
+    ({"threads": 4, "evidence": {"detail": {"threads": 1}}}, "1 of 4 threads"),
     ({"fidelity": None, "null_reasons": {"fidelity": "not comparable: the model is random"}}, "outputs not compared"),
 ])
 def test_every_report_marks_it_and_explains_the_mark(change: dict[str, Any], text: str) -> None:
