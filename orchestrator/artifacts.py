@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.classify import Verdict, classify
+from orchestrator.images.adaptersources import adapter_sources
 from orchestrator.isolation.base import Isolation, Stop
 from orchestrator.model import BackendSpec, IsolationKind, Limits, Phase, PreparedModel, ReadyEnv, RunRequest, Status, digest
 from orchestrator.models.store import INPUTS, hashes_of
@@ -72,7 +73,7 @@ class Artifacts:
         """Digest of the backend's own sources: another way to convert makes another artifact."""
         own = list(backend.env.extra_files)
         if not own and self.adapters is not None:
-            own = list(self.adapters.glob(f"{backend.adapter}*.py"))
+            own = [self.adapters / f"{name}.py" for name in adapter_sources(self.adapters, backend.adapter)]
         return digest([[path.name, path.read_text(encoding="utf-8")] for path in sorted(own)])
 
     def _convert(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePath, PurePosixPath
 
 from orchestrator.errors import BuildError
+from orchestrator.images.adaptersources import adapter_sources
 from orchestrator.model import EnvSpec, digest
 
 _LEFT_OUT = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
@@ -18,9 +19,10 @@ def runner_files(runner_dir: Path, env: EnvSpec) -> dict[str, bytes]:
     An extra file called `adapter.py` becomes `adapters/<backend>.py`. Raises BuildError where there is no runner.
     """
     files = {}
+    own = adapter_sources(runner_dir / "adapters", PurePosixPath(env.name).parts[0])
     for path in runner_dir.rglob("*.py"):
         relative = path.relative_to(runner_dir)
-        if not _LEFT_OUT.intersection(relative.parts) and _concerns(relative, env):
+        if not _LEFT_OUT.intersection(relative.parts) and _concerns(relative, env, own):
             files[relative.as_posix()] = path.read_bytes()
     if not files:
         raise BuildError(f"there is no runner in {runner_dir}", hint="Run from a complete checkout.")
@@ -33,7 +35,7 @@ def runner_files(runner_dir: Path, env: EnvSpec) -> dict[str, bytes]:
     return dict(sorted(files.items()))
 
 
-def _concerns(relative: PurePath, env: EnvSpec) -> bool:
+def _concerns(relative: PurePath, env: EnvSpec, own: Collection[str]) -> bool:
     """Whether an environment needs that file of the runner.
 
     Another backend's adapter is left out, so that editing it makes neither images nor records of this one stale; a
@@ -41,7 +43,7 @@ def _concerns(relative: PurePath, env: EnvSpec) -> bool:
     """
     backend = PurePosixPath(env.name).parts[0]
     if relative.parts[0] == "adapters" and not env.extra_files:
-        return relative.stem in ("__init__", "base", backend) or relative.stem.startswith(f"{backend}_")
+        return relative.stem in ("__init__", "base") or relative.stem in own
     if relative.parts[0] in ("zoo", "export_zoo.py"):
         return backend.startswith("_")
     return True

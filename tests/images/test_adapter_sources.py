@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.images.adaptersources import adapter_sources
+from orchestrator.images.runnerfiles import runner_files
+from orchestrator.model import BaseVariant, EnvSpec
+
+RUNNERS = Path(__file__).parents[2] / "runners"
+
+
+def written(folder: Path, **sources: str) -> Path:
+    for name, text in sources.items():
+        (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+def test_what_an_adapter_imports_of_its_neighbours_belongs_to_it(tmp_path: Path) -> None:
+    mine = "from .base import Adapter\n\n\ndef convert():\n    from .mine_convert import run\n    from .shared import x\n"
+    folder = written(
+        tmp_path, mine=mine, base="", shared="from . import deeper", deeper="", alone="",
+        mine_convert="from .mine import Adapter", mine_other="")
+    assert adapter_sources(folder, "mine") == {"mine", "mine_convert", "base", "shared", "deeper"}
+
+
+def test_a_longer_name_is_another_backend(tmp_path: Path) -> None:
+    folder = written(tmp_path, mine="", mine_too="from .mine import Adapter")
+    assert adapter_sources(folder, "mine") == {"mine"}
+    assert adapter_sources(folder, "mine_too") == {"mine", "mine_too"}
+
+
+def test_nothing_is_asked_of_a_file_that_is_not_there_or_is_no_python(tmp_path: Path) -> None:
+    assert adapter_sources(written(tmp_path, broken="def"), "broken") == {"broken"}
+    assert adapter_sources(tmp_path, "missing") == frozenset()
+
+
+def test_an_environment_gets_every_module_that_its_adapter_imports() -> None:
+    env = EnvSpec(name="ncnn/converter", folder=RUNNERS, base=BaseVariant.SLIM)
+    files = runner_files(RUNNERS, env)
+    own = {name for name in files if name.startswith("adapters/")}
+    assert own == {f"adapters/{name}.py" for name in ("__init__", "base", "ncnn", "ncnn_convert", "ncnn_graph")}
