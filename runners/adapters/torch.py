@@ -68,9 +68,12 @@ class Adapter(BaseAdapter):
             return False
         if self._mode == "compile":
             self._prepare_inductor()
-            self._call = torch.compile(self._module, dynamic=False, mode=self._compile_mode)
+            self._call = self._compiled()
         self.predict(example)
         return True
+
+    def _compiled(self) -> Any:
+        return torch.compile(self._module, dynamic=False, mode=self._compile_mode)
 
     def predict(self, inputs: Feeds) -> List[np.ndarray]:
         """Fresh arrays on every call."""
