@@ -20,9 +20,11 @@ AS_ATTRIBUTES = {
 LINEAR, SAME_SHAPE_ADD = "InfermatrixLinear", "InfermatrixAdd"
 SCALARS = ("min", "max", "value")
 # Operators whose translation was read and does what ONNX says; the importer has more, some of which drop what they do not know.
-PLAIN = ("Abs", "Ceil", "Concat", "Cos", "Div", "Elu", "Exp", "Flatten", "Floor", "GlobalAveragePool", "GlobalMaxPool",
-         "Identity", "LRN", "Log", "Mul", "Neg", "PRelu", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sin", "Softplus", "Softsign", "Sqrt", "Sub",
-         "Sum", "Tan", "Tanh", "Transpose")
+PLAIN = (
+    "Abs", "Ceil", "Concat", "Cos", "Div", "Elu", "Exp", "Flatten", "Floor", "GlobalAveragePool", "GlobalMaxPool",
+    "Identity", "LRN", "Log", "Mul", "Neg", "PRelu", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sin", "Softplus",
+    "Softsign", "Sqrt", "Sub", "Sum", "Tan", "Tanh", "Transpose",
+)
 
 
 @dataclass(frozen=True)
