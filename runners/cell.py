@@ -4,7 +4,7 @@ from __future__ import annotations
 import gc
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping, Optional
 
 import accuracy
 import feeding
@@ -19,10 +19,12 @@ from gate import ALONE, Alone
 from job import AccuracyJob, CellJob, TrialJob
 from meters import PeakMeter, Reasons, Usage, used, window
 from resident import device_resident
+from watch import Watch
 
 _UNMEASURED = ("first_inference_ms", "warmup_ms", "warmup_iterations", "measure_ms", "iterations", "samples", "cpu_time_s",
                "wall_s", "threads_seen", "threads_active", "context_switches", "voluntary_switches", "involuntary_switches",
-               "nr_throttled", "throttled_s", "memory", "fidelity", "window", "synchronize_ms", "device_resident")
+               "nr_throttled", "throttled_s", "memory", "fidelity", "window", "synchronize_ms", "device_resident",
+               "clock")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Bench:
     events: EventLog
     after_first: Callable[[], None]  # looks at the evidence; raises Fallback
     gate: Alone = ALONE  # what stands between warm-up and measuring
+    watch: Optional[Watch] = None  # looks at the clocks while it is measured
 
 
 def blank(cell: CellJob, reasons: Reasons) -> Dict[str, Any]:
@@ -121,7 +124,7 @@ class _Attempt:
         limits = measure.Limits(int(job.min_duration_s * 1e9), job.min_iterations, job.max_iterations, int(job.max_cell_s * 1e9))
         limits = bench.gate.start(limits)
         before = Usage.now(bench.cgroup)
-        loop = measure.timed_loop(predict, batches, capture, limits, min(warm.samples))
+        loop = measure.timed_loop(predict, batches, capture, limits, min(warm.samples), bench.watch)
         left_over = measure.synchronized(bench.adapter.synchronize)
         after = Usage.now(bench.cgroup)
         memory = self._memory()
@@ -134,8 +137,10 @@ class _Attempt:
         measure.refuse_unfinished(left_over, loop.samples)
         self.cell["window"] = window(loop.begin_ns, loop.begin_ns + loop.wall_ns, len(loop.samples) * job.batch)
         self.cell.update(
-            measure_ms=loop.wall_ns / 1e6, wall_s=loop.wall_ns / 1e9, iterations=len(loop.samples),
+            measure_ms=loop.wall_ns / 1e6, wall_s=(loop.wall_ns - loop.paused_ns) / 1e9, iterations=len(loop.samples),
             samples=measure.pack(loop.samples), **used(before, after, self.reasons))
+
+        self.cell["clock"] = self._clock()
 
         self._enter("verify")
         began = time.perf_counter()
@@ -163,6 +168,16 @@ class _Attempt:
         measure.check_outputs(outputs)
         self.bench.after_first()
         return outputs
+
+    def _clock(self) -> Optional[Dict[str, Any]]:
+        if self.bench.watch is None:
+            self.reasons.items["clock"] = "the job asks for no probe, or measures no CPU"
+            return None
+        try:
+            return self.bench.watch.report()
+        except ValueError as error:
+            self.reasons.items["clock"] = str(error)
+            return None
 
     def _memory(self) -> Dict[str, Any]:
         peak, reasons = self.bench.peak, self.reasons

@@ -7,9 +7,10 @@ import zlib
 from array import array
 from dataclasses import dataclass, field
 from itertools import cycle, islice
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
+from watch import LOOK_EVERY_NS, Watch
 
 Feeds = Dict[str, np.ndarray]
 Predict = Callable[[Feeds], List[np.ndarray]]
@@ -135,6 +136,7 @@ class Loop:
     samples: List[int] = field(default_factory=list)  # ns, one per inference
     wall_ns: int = 0
     begin_ns: int = 0  # on the machine's monotonic clock, which all processes share
+    paused_ns: int = 0  # of wall_ns, to look at the clocks
 
 
 def warm_up(predict: Predict, batches: Batches, seconds: float, min_iterations: int, max_s: float) -> Loop:
@@ -162,8 +164,12 @@ def warm_up(predict: Predict, batches: Batches, seconds: float, min_iterations: 
     return loop
 
 
-def timed_loop(predict: Predict, batches: Batches, capture: Capture, limits: Limits, guess_ns: int) -> Loop:
+def timed_loop(
+    predict: Predict, batches: Batches, capture: Capture, limits: Limits, guess_ns: int, watch: Optional[Watch] = None
+) -> Loop:
     """Measure; keeps the last output of each batch in `capture`. `guess_ns`: about how long one inference takes.
+
+    `watch`: looks at the clocks before, after and now and then in between.
 
     Only names that are local are used between the clocks, and outputs are stored (and old ones freed) outside them.
     """
@@ -174,7 +180,11 @@ def timed_loop(predict: Predict, batches: Batches, capture: Capture, limits: Lim
     loop = Loop()
     push = loop.samples.append
     done = 0
+    if watch is not None:
+        watch.begin()
+        watch.look()
     begin = now = clock()
+    due = begin + LOOK_EVERY_NS
     while True:
         chunk = min(MAX_CHUNK, max(1, int(CHUNK_S * 1e9 / max(1, guess_ns))), limits.max_iterations - done)
         started = now
@@ -189,7 +199,13 @@ def timed_loop(predict: Predict, batches: Batches, capture: Capture, limits: Lim
         if limits.over(done, now - begin):
             break
         guess_ns = (now - started) // chunk
+        if watch is not None and now >= due:
+            loop.paused_ns += watch.look()
+            now = clock()
+            due = now + LOOK_EVERY_NS
     loop.begin_ns, loop.wall_ns = begin, now - begin
+    if watch is not None:
+        watch.look()
     return loop
 
 

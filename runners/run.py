@@ -14,11 +14,13 @@ from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple  # noqa: 
 import probe  # noqa: E402
 from events import RESULT_PROTOCOL, EventLog, write_result  # noqa: E402
 from job import JobError, TrialJob, parse_job, read_job, trial_job  # noqa: E402
+from watch import Watch  # noqa: E402
 
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_TERMINATED = 128 + signal.SIGTERM
+_WATCHED = {"single_stream", "offline"}  # scenarios of one process with one timed loop
 _LONGEST_START_S = 600.0  # more means that the clocks cannot be compared (another time namespace)
 
 _EXAMPLE = """example:
@@ -71,6 +73,8 @@ def _trial(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog, be
 
     meters.set_thread_variables(job.threads)
     prober = probe.Prober(job.threads * job.instances) if job.probe else None
+    watched = job.probe and job.device == "cpu" and {cell.scenario for cell in job.cells} <= _WATCHED
+    watch = Watch(sorted(os.sched_getaffinity(0))[:job.threads]) if watched else None
     try:
         result["probes"]["start"] = prober.read() if prober else probe.nothing("the job asks for no probe")
         if prober is None:
@@ -91,6 +95,7 @@ def _trial(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog, be
         result["versions"].update(base_versions())
         trial = trial_for(job, result, out, events, began)
         try:
+            trial.watch = watch
             trial.run(import_began, prober)
         except Terminated:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -102,6 +107,8 @@ def _trial(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog, be
     finally:
         if prober is not None:
             prober.close()
+        if watch is not None:
+            watch.close()
 
 
 def _other(raw: Mapping[str, Any], result: Dict[str, Any], out: str, events: EventLog, began: float) -> int:

@@ -25,6 +25,7 @@ from gate import ALONE, Together
 from job import CellJob, TrialJob
 from measure import build_batches
 from meters import PeakMeter, Reasons, Surroundings, resident_mb
+from watch import Watch
 
 
 class Trial:
@@ -43,6 +44,7 @@ class Trial:
         self.reasons = Reasons(result["null_reasons"])
         self.result = result
         self.result.update(cells=[], evidence=None, environment=None)
+        self.watch: Optional[Watch] = None  # set by whoever wants the clocks looked at
 
     def run(self, import_began: float, prober: Optional[probe.Prober]) -> None:
         """Everything up to the last cell; the result then says `complete`.
@@ -117,7 +119,7 @@ class Trial:
         self._bench = Bench(
             adapter=adapter, job=job, samples=samples, reference=reference, cgroup=self._cgroup, peak=PeakMeter(),
             baseline_mb=baseline, events=self._events, after_first=self._refuse_fallback,
-            gate=ALONE if job.gate is None or job.gate.flags is None else Together(job.gate))
+            gate=ALONE if job.gate is None or job.gate.flags is None else Together(job.gate), watch=self.watch)
 
     def _compile(self, adapter: Adapter, samples: Dict[str, np.ndarray], params: Params) -> None:
         try:

@@ -13,6 +13,7 @@ The rule, and why (the figures are from `benchmarks/decision_power.py`):
   left out, one round in four at most: one of its trials was in another state or beside foreign load, unnoticed by the
   probes. (Trials in one state scatter by a few percent, states differ by 1.8 times.) With such rounds in, hardly
   anything would be found where they occur; without the second condition, honest noise would be trimmed away.
+* Before that, what the CPUs' clock did to each trial is taken out, where the runner looked at it (`clocks.py`).
 * Holm's correction over all comparisons: even one false winner in the whole matrix has a probability of FAMILY_ALPHA.
   In the simulations it is 0 to 2 % where cells are about alike noisy, and at most about 4 % where some are sixteen
   times as noisy as others (variances are steadied towards each other).
@@ -28,7 +29,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from statistics import stdev
 from typing import Any
@@ -37,9 +38,11 @@ import numpy as np
 import numpy.typing as npt
 
 from orchestrator.counting import several
+from orchestrator.merge.clocks import Slopes, at_equal_clocks
 from orchestrator.merge.rule import FAMILY_ALPHA as FAMILY_ALPHA
 from orchestrator.merge.rule import MINIMUM_EFFECT as MINIMUM_EFFECT
 from orchestrator.merge.rule import Rule as Rule
+from orchestrator.merge.series import Series as Series
 from orchestrator.merge.spending import Looks
 from orchestrator.merge.statistics import median, median_interval
 from orchestrator.merge.variance import steadied
@@ -51,15 +54,6 @@ CALM = 0.04  # standard deviation of log-ratios
 WILD_PART = 4  # at most one round in so many is left out
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Series:
-    """The medians of a cell's valid trials: `medians_ms[state][round]`."""
-
-    id: str
-    group: tuple[tuple[str, Any], ...]  # what must be equal for a comparison to make sense, in a fixed order
-    medians_ms: Mapping[str, Mapping[int, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +72,7 @@ class Comparison:
     needs: Needs | None  # only of what is open
     faster: str | None
     why: str
+    clock: Slopes | None = None  # where `ratio` is one at equal clocks
 
     @property
     def decided(self) -> bool:
@@ -91,6 +86,7 @@ class Comparison:
             "ci": None if self.interval is None else list(self.interval), "pairs": self.pairs, "state": self.state,
             "verdict": self.verdict.value, "needs": None if self.needs is None else self.needs.to_json(),
             "decided": self.decided, "faster": self.faster, "why": self.why,
+            "clock": None if self.clock is None else asdict(self.clock),
         }
 
 
@@ -103,6 +99,7 @@ class _Pairing:
     state: str | None
     logs: tuple[float, ...]
     wild: int = 0  # rounds left out
+    slopes: Slopes | None = None  # with which the clocks were taken out of the trials
 
     @property
     def rounds(self) -> int:
@@ -121,7 +118,8 @@ def compare(
     groups: dict[str, list[Series]] = defaultdict(list)
     for one in sorted(series, key=lambda one: (repr(one.group), one.id)):
         groups[repr(one.group)].append(one)
-    pairings = [_pair(a, b) for members in groups.values() for a, b in combinations(members, 2)]
+    evened = [at_equal_clocks(members) for members in groups.values()]
+    pairings = [_pair(a, b, slopes) for members, slopes in evened for a, b in combinations(members, 2)]
     tested = [pairing for pairing in pairings if len(pairing.logs) >= MIN_PAIRS]
     intervals = _intervals(tested, rule.looks, pooled_freedom=_freedom(groups.values()))
     by_pairing = dict(zip(map(id, tested), intervals, strict=True))
@@ -159,7 +157,7 @@ def holm_levels(p_values: Floats, alpha: float, shares: Floats | None = None) ->
     return levels
 
 
-def _pair(a: Series, b: Series) -> _Pairing:
+def _pair(a: Series, b: Series, slopes: Slopes | None) -> _Pairing:
     """Every pair is of one state; pairs of all states count, since the state cancels in each."""
     logs: list[float] = []
     states = []
@@ -171,7 +169,7 @@ def _pair(a: Series, b: Series) -> _Pairing:
     if not logs:
         return _Pairing(a=a, b=b, state=None, logs=())
     kept = _without_wild(tuple(logs))
-    return _Pairing(a=a, b=b, state="+".join(filter(None, states)) or None, logs=kept, wild=len(logs) - len(kept))
+    return _Pairing(a=a, b=b, state="+".join(filter(None, states)) or None, logs=kept, wild=len(logs) - len(kept), slopes=slopes)
 
 
 def _pairs(one: Mapping[int, float], other: Mapping[int, float]) -> list[tuple[float, float]]:
@@ -243,7 +241,7 @@ def _judge(
         group=dict(pairing.a.group), a=a, b=b, ratio=ratio, interval=ends, pairs=count, rounds=pairing.rounds,
         state=pairing.state, verdict=verdict,
         needs=_needs(pairing, ratio, ends, minimum_effect, costs_s) if verdict is Verdict.OPEN else None,
-        faster=faster, why=why,
+        faster=faster, why=why, clock=pairing.slopes,
     )
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean
 from typing import Any
 
 from orchestrator.errors import ResultError
 from orchestrator.fidelity import wrong_answer_reason
 from orchestrator.merge.accuracy import NOT_TRIED, accuracy_of
-from orchestrator.merge.compare import Series
+from orchestrator.merge.clocks import clock_of
 from orchestrator.merge.conditions import trial_key
 from orchestrator.merge.endings import Ending, Judged, ending_of, judged_of
 from orchestrator.merge.metrics import Measured, metrics_of, no_metrics
 from orchestrator.merge.samples import decode_samples, trial_numbers
+from orchestrator.merge.series import Series
 from orchestrator.merge.state import Gate
 from orchestrator.merge.statistics import Stability, median, median_interval, stability
 from orchestrator.model import Status
@@ -133,16 +134,22 @@ def _choose(by_state: Mapping[str, Sequence[Measured]], reference: frozenset[str
 
 
 def _series(planned: Mapping[str, Any], by_state: Mapping[str, Sequence[Measured]]) -> Series:
-    """Medians by state and round; where a round was repeated in the same state, their geometric mean."""
-    found: dict[str, dict[int, float]] = {}
+    """Medians and clocks by state and round; where a round was repeated in the same state, their geometric means."""
+    medians: dict[str, dict[int, float]] = {}
+    clocks: dict[str, dict[int, tuple[float, float]]] = {}
     for state, trials in by_state.items():
         rounds: dict[int, list[float]] = defaultdict(list)
+        seen: dict[int, list[tuple[float, float] | None]] = defaultdict(list)
         for trial in trials:
             compared = trial.numbers.headline_ms
             if compared is not None:
-                rounds[int(trial.record["trial"]["round"])].append(math.log(compared))
-        found[state] = {number: math.exp(sum(logs) / len(logs)) for number, logs in rounds.items()}
-    return Series(id=str(planned["id"]), group=group_of(planned), medians_ms=found)
+                number = int(trial.record["trial"]["round"])
+                rounds[number].append(compared)
+                seen[number].append(clock_of(trial.record))
+        medians[state] = {number: geometric_mean(found) for number, found in rounds.items()}
+        clocks[state] = {number: (geometric_mean([own for own, _ in known]), geometric_mean([both for _, both in known]))
+                         for number, found in seen.items() if len(known := [one for one in found if one]) == len(found)}
+    return Series(id=str(planned["id"]), group=group_of(planned), medians_ms=medians, clocks=clocks)
 
 
 def _stability(used: Sequence[Measured], asked: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from orchestrator.trees import without_collector
 SCHEMA = "infermatrix.matrix/1"
 RECORD_SCHEMA = "infermatrix.record/1"
 RESULT_PROTOCOL = "infermatrix.result/1"
+CLOCKS_SAID = 1.1  # the factor between the slowest and the fastest reading of a group from which it is worth a sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ def merge(
     _mark(found.cells, estimates, found.comparisons)
     names = names_of(found.cells)
     drifts = anchor_drift([r for r in found.current if r["trial"].get("anchor")], rule.minimum_effect, names)
-    said = [*warnings, *found.notes, *gate.warnings, *_states_said(gate), *drifts,
+    said = [*warnings, *found.notes, *gate.warnings, *_states_said(gate), *_clocks_said(found.comparisons), *drifts,
             *(f"{names[str(one.cell['id'])]}: {warning}" for one in estimates for warning in one.warnings)]
     return {
         "schema": SCHEMA, "run": dict(run), "hosts": _hosts(hosts, everything, gate), "images": list(map(dict, images)),
@@ -170,6 +171,15 @@ def _states_said(gate: Gate) -> list[str]:
             out.append(f"the host {host!r} was in {len(timed)} states (core-to-core round trip {seen}): "
                        "numbers are compared only within a state")
     return out
+
+
+def _clocks_said(comparisons: Sequence[Comparison]) -> list[str]:
+    """A sentence where comparisons are at equal clocks, with how far the clocks were apart."""
+    spreads = [one.clock.spread for one in comparisons if one.clock is not None]
+    if not spreads or max(spreads) < CLOCKS_SAID:
+        return []
+    return [f"while cells were measured, the CPUs' clocks differed by a factor of up to {max(spreads):.2g}: "
+            f"{len(spreads)} of {several(len(comparisons), 'comparison')} are at equal clocks, latencies themselves as measured"]
 
 
 def _hosts(hosts: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]], gate: Gate) -> list[dict[str, Any]]:
