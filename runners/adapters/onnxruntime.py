@@ -10,7 +10,7 @@ import onnxruntime
 
 from .base import Adapter as BaseAdapter
 from .base import CacheUse, ConvertParams, Evidence, Feeds, Params, Unsupported
-from .onnxruntime_census import census
+from .onnxruntime_census import counted, profile
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 LEVELS = {
@@ -21,6 +21,7 @@ LEVELS = {
 }
 PRECISIONS = ("fp32", "fp16", "int8")
 MAX_CENSUS_BYTES = 1 << 30  # a second session for the profile; with larger models it could be what exceeds the memory
+TOO_LARGE = "not asked: the model is too large to be loaded twice"
 # Records which provider each node was given to; get_providers() only says which were registered.
 RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
 OPTIMISED = "optimised.onnx"
@@ -36,20 +37,18 @@ class Adapter(BaseAdapter):
         """By path, never from bytes: external data and files over 2 GB need it."""
         if params.precision not in PRECISIONS:
             raise Unsupported(f"ONNX Runtime has no {params.precision} here")
-        if params.device.split(":")[0] not in PROVIDERS:
-            raise Unsupported(f"ONNX Runtime has no provider for {params.device} here")
-        self._wanted = PROVIDERS[params.device.split(":")[0]]
-        self._options = _options(params)
+        self._path, self._params = path, params
+        self._wanted = self._provider()
+        self._options = self._fresh_options()
         self._cache: Optional[CacheUse] = None
         try:
             self._session = self._cached(path, params) if params.keep_cache else self._open(path)
         except Exception as error:
-            raise _explained(error) from error
+            raise explained(error) from error
         kinds = {tensor.name: tensor.type for tensor in (*self._session.get_inputs(), *self._session.get_outputs())}
         for name, kind in kinds.items():
             if not kind.startswith("tensor(") or kind == "tensor(string)":
                 raise Unsupported(f"{name} is a {kind}; only tensors of numbers can be measured")
-        self._path, self._params = path, params
         self._names = list(params.output_order)
         self._run = self._session.run
 
@@ -69,7 +68,7 @@ class Adapter(BaseAdapter):
             fallback = f"every node went to {', '.join(executed_on)} and none to {self._wanted}"
         return Evidence(
             device="cpu" if executed_on == [PROVIDERS["cpu"]] else "cuda", executed_on=executed_on, fallback=fallback,
-            detail={"registered": registered, "nodes": nodes, **_applied(self._session.get_session_options())},
+            detail={"registered": registered, "nodes": nodes, **applied(self._session.get_session_options())},
             cache=self._cache,
         )
 
@@ -85,8 +84,23 @@ class Adapter(BaseAdapter):
         """onnxruntime and numpy."""
         return {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__}
 
+    def _provider(self) -> str:
+        """The name of the provider that has to get the nodes."""
+        device = self._params.device
+        if device.split(":")[0] not in PROVIDERS:
+            raise Unsupported(f"ONNX Runtime has no provider for {device} here")
+        return PROVIDERS[device.split(":")[0]]
+
+    def _providers(self) -> List[Any]:
+        """What a session is opened with."""
+        return [self._wanted]
+
+    def _fresh_options(self) -> Any:
+        """Options of a session of its own: they may be used once only, as a session may change them."""
+        return session_options(self._params)
+
     def _open(self, path: str) -> Any:
-        return onnxruntime.InferenceSession(path, self._options, providers=[self._wanted])
+        return onnxruntime.InferenceSession(path, self._options, providers=self._providers())
 
     def _cached(self, path: str, params: Params) -> Any:
         """ONNX Runtime's "offline" mode: the optimised graph as a file, which the next process loads as it is."""
@@ -105,19 +119,26 @@ class Adapter(BaseAdapter):
     def _narrowed(self, detail: Dict[str, Any]) -> Optional[str]:
         """What computed in how many bits goes into `detail`; a sentence where nothing did as asked."""
         wanted = self._params.precision
-        if os.path.getsize(self._path) > MAX_CENSUS_BYTES:
-            detail["operators"] = "not asked: the model is too large to be loaded twice"
+        events = self._profiled()
+        if events is None:
+            detail["operators"] = TOO_LARGE
             return None
-        count = self._params.batches[0] if self._params.batches else 1
-        samples = {name: self._params.samples[name] for name in self._params.input_order}
-        feeds = {name: array.take(range(count), axis=0, mode="wrap") if self._params.batchable else array[0]
-                 for name, array in samples.items()}
-        found = census(self._path, _options(self._params), [self._wanted], self._names, feeds)
+        found = counted(events)
         detail["operators"] = found
         if wanted in found:
             return None
         kinds = ", ".join(sorted(found)) or "nothing"
         return f"asked for {wanted}, but every operator computed in {kinds}: {self._wanted} has no kernel for it"
+
+    def _profiled(self) -> Optional[List[Dict[str, Any]]]:
+        """The events of one inference in a session of its own; None where the model is too large for a second one."""
+        if os.path.getsize(self._path) > MAX_CENSUS_BYTES:
+            return None
+        count = self._params.batches[0] if self._params.batches else 1
+        samples = {name: self._params.samples[name] for name in self._params.input_order}
+        feeds = {name: array.take(range(count), axis=0, mode="wrap") if self._params.batchable else array[0]
+                 for name, array in samples.items()}
+        return profile(self._path, self._fresh_options(), self._providers(), self._names, feeds)
 
     def _assigned(self) -> Dict[str, int]:
         """Provider → number of nodes; empty where this version does not say."""
@@ -137,7 +158,8 @@ def convert(path: str, out_dir: str, params: ConvertParams) -> str:
     return run(path, out_dir, params)
 
 
-def _options(params: Params) -> Any:
+def session_options(params: Params) -> Any:
+    """What the settings say, as a session takes it."""
     settings = params.settings
     options = onnxruntime.SessionOptions()
     level = settings.get("graph_optimization_level", "all")
@@ -168,7 +190,7 @@ def _options(params: Params) -> Any:
     return options
 
 
-def _applied(options: Any) -> Dict[str, Any]:
+def applied(options: Any) -> Dict[str, Any]:
     """What the session itself says it was made with, in the words of the settings."""
     entry = options.get_session_config_entry
     levels = {level: name for name, level in LEVELS.items()}
@@ -183,7 +205,7 @@ def _applied(options: Any) -> Dict[str, Any]:
     }
 
 
-def _explained(error: Exception) -> Exception:
+def explained(error: Exception) -> Exception:
     """`Unsupported` where the message says that the model is beyond ONNX Runtime; else the error itself."""
     text = " ".join(str(error).split()).split(" failed:")[-1]  # what precedes it is a path
     signs = ("NOT_IMPLEMENTED", "Could not find an implementation", "is not a registered function/op",

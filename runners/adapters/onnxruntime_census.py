@@ -21,19 +21,32 @@ MOVES = frozenset((
     "Where", "ReorderInput", "ReorderOutput", "MemcpyToHost", "MemcpyFromHost", "ConstantOfShape", "Range"))
 
 
-def census(path: str, options: Any, providers: List[str], outputs: List[str], feeds: Feeds) -> Dict[str, Dict[str, int]]:
-    """Type → operator → how many of them computed in it, in one inference of a session of its own."""
+def profile(path: str, options: Any, providers: List[Any], outputs: List[str], feeds: Feeds) -> List[Dict[str, Any]]:
+    """The events of one inference in a session of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         options.enable_profiling = True
         options.profile_file_prefix = os.path.join(scratch, "profile")
         session = onnxruntime.InferenceSession(path, options, providers=providers)
         session.run(outputs, feeds)
         with open(session.end_profiling(), encoding="utf-8") as file:
-            return counted(json.load(file))
+            events: List[Dict[str, Any]] = json.load(file)
+            return events
+
+
+def providers_of(events: Iterable[Dict[str, Any]]) -> Dict[str, Dict[str, int]]:
+    """Provider → operator → how many of them it executed; those that only move or convert numbers are left out."""
+    found: Dict[str, Dict[str, int]] = {}
+    for event in events:
+        details = event.get("args") or {}
+        operator, provider = details.get("op_name"), details.get("provider")
+        if event.get("cat") == "Node" and operator and provider and operator not in MOVES:
+            operators = found.setdefault(str(provider), {})
+            operators[operator] = operators.get(operator, 0) + 1
+    return found
 
 
 def counted(events: Iterable[Dict[str, Any]]) -> Dict[str, Dict[str, int]]:
-    """The same from the profile's events."""
+    """Type → operator → how many of them computed in it."""
     found: Dict[str, Dict[str, int]] = {}
     for event in events:
         details = event.get("args") or {}
