@@ -36,3 +36,9 @@ class EngineError(InfermatrixError):
     """The container engine does not answer or refused a call."""
 
     exit_code = 3
+
+
+class HubError(InfermatrixError):
+    """A hub does not answer, or does not have the weights that were asked of it by name."""
+
+    exit_code = 3

@@ -14,7 +14,7 @@ from orchestrator.isolation.base import Isolation, Stop
 from orchestrator.model import EnvSpec, Limits, Outcome, PreparedModel, ReadyEnv, RunRequest
 from orchestrator.models.labelled import attach
 from orchestrator.models.prepare import prepare_file
-from orchestrator.models.zoo import ZOO_FORMATS, is_cached, prepare_zoo
+from orchestrator.models.zoo import ZOO_FORMATS, find_cached, is_cached, prepare_zoo
 from orchestrator.protocol import JOB, BadResultError, read_result
 
 Say = Callable[[str], None]
@@ -43,7 +43,11 @@ class ModelSet:
 
     def needs_export(self) -> bool:
         """True where a built-in model is not in the cache yet."""
-        return any(entry.path is None and not is_cached(entry.name, **self._identity()) for entry in self.entries)
+        return any(entry.path is None and not is_cached(entry.network, **self._identity(entry)) for entry in self.entries)
+
+    def cached(self, name: str) -> PreparedModel | None:
+        """The built-in model of that name with its own weights, where an earlier run left it."""
+        return find_cached(name, **self._identity(ModelEntry(name=name)))
 
     def prepare(
         self, isolation: Isolation, env: ReadyEnv | BuildError | None, limits: Limits, stop: Stop, say: Say
@@ -84,9 +88,10 @@ class ModelSet:
             if env is None or isinstance(env, BuildError):
                 raise env or BuildError("the environment that built-in models are made in was not prepared")
             trial = f"export-{entry.name}"
+            staged = (entry.weights.parent,) if isinstance(entry.weights, Path) else ()
             outcome = isolation.run(
                 RunRequest(
-                    name=trial, env=env, job={**job, "protocol": JOB, "trial": trial}, staged=(), limits=limits,
+                    name=trial, env=env, job={**job, "protocol": JOB, "trial": trial}, staged=staged, limits=limits,
                     max_output_bytes=MAX_EXPORT_BYTES, deadline_s=EXPORT_DEADLINE_S, out_dir=out,
                 ),
                 stop,
@@ -94,12 +99,14 @@ class ModelSet:
             _refuse_failed(outcome, entry.name, trial)
             return outcome
 
-        (prepared,) = prepare_zoo((entry.name,), run_job=run_job, progress=say, **self._identity())
-        return prepared
+        (prepared,) = prepare_zoo((entry.network,), run_job=run_job, progress=say, **self._identity(entry))
+        return replace(prepared, name=entry.name)
 
-    def _identity(self) -> dict[str, Any]:
-        """What a built-in model's content depends on: the packages asked for and the exporter's source."""
+    def _identity(self, entry: ModelEntry) -> dict[str, Any]:
+        """What a built-in model's content depends on: the packages asked for, the exporter's source, given weights."""
+        assert not isinstance(entry.weights, str), "weights that a hub has by name are fetched beforehand"
         return {
+            "weights": entry.weights,
             "env_digest": digest_of_files(sorted(self.env.folder.glob("*.*"))), "seed": self.seed,
             "exporter_digest": digest_of_files(
                 [self.runner_dir / "export_zoo.py", *sorted((self.runner_dir / "zoo").glob("*.py"))]

@@ -7,10 +7,11 @@ import platform
 import sys
 import time
 import warnings
-from typing import Any, Callable, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
-from zoo.source import SAMPLES, Labelled, Source
+from zoo.catalogue import build
+from zoo.source import Labelled, Source
 
 OPSET = 17  # the newest that every importer in this project reads
 ARTIFACT_FOLDER = "artifact"
@@ -28,7 +29,7 @@ def run(job: Mapping[str, Any], out_dir: str, events: Any) -> Dict[str, Any]:
 
     imported = time.perf_counter()
     events.emit("convert", note="exporting {}".format(name))
-    about = export(name, seed, folder)
+    about = export(name, seed, folder, job["model"].get("weights"))
     done = time.perf_counter()
     written = sum(os.path.getsize(os.path.join(folder, file)) for file in os.listdir(folder))
     return {
@@ -38,27 +39,20 @@ def run(job: Mapping[str, Any], out_dir: str, events: Any) -> Dict[str, Any]:
     }
 
 
-def build(name: str, seed: int) -> Source:
-    """The model called `name`; ValueError with the known names if there is none."""
-    if name not in MODELS:
-        raise ValueError(f"unknown built-in model {name!r}; there are {', '.join(sorted(MODELS))}")
-    return MODELS[name](seed)
-
-
-def export(name: str, seed: int, folder: str) -> Dict[str, Any]:
-    """Write the whole model below `folder`; returns what went into model.json."""
+def export(name: str, seed: int, folder: str, weights: Optional[str] = None) -> Dict[str, Any]:
+    """Write the whole model below `folder`; returns what went into model.json. `weights`: a file with those to use."""
     import torch
 
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 1)
     os.makedirs(folder, exist_ok=True)
-    source = build(name, seed)
+    source = build(name, seed, weights)
     np.savez(os.path.join(folder, "inputs.npz"), **source.inputs)
     _export_onnx(source, os.path.join(folder, "model.onnx"))
     _export_program(source, os.path.join(folder, "model.pt2"))
     # Last, because it turns the weights into doubles in place.
     parameters = sum(parameter.numel() for parameter in source.module.parameters())
     reference = reference_of(source)
-    np.savez(os.path.join(folder, "reference.npz"), **{source.output: reference})
+    np.savez(os.path.join(folder, "reference.npz"), **reference)
     about = _about(source, reference, parameters)
     if source.labelled is not None:
         about["labelled"] = _save_labelled(source.labelled, folder)
@@ -68,17 +62,24 @@ def export(name: str, seed: int, folder: str) -> Dict[str, Any]:
     return about
 
 
-def reference_of(source: Source) -> np.ndarray:
-    """Outputs of all samples in double precision; refuses a model whose outputs do not depend on its input."""
+def reference_of(source: Source) -> Dict[str, np.ndarray]:
+    """Each output of all samples in double precision; refuses a model whose outputs do not depend on its input."""
     import torch
 
-    feeds = [torch.from_numpy(v.astype(np.float64) if v.dtype == np.float32 else v) for v in source.inputs.values()]
+    module = source.module.double()
+    rows: List[Tuple[Any, ...]] = []
     with torch.no_grad():
-        output = source.module.double()(*feeds).numpy()
-    variation = float(output.std(axis=0).mean() / np.abs(output).mean())
-    if not np.isfinite(output).all() or variation < ALIKE:
-        raise RuntimeError(f"{source.name}: outputs hardly depend on the input (relative variation {variation:.1e})")
-    return output
+        for index in range(source.samples):  # one by one: the largest networks would need gigabytes for all
+            feeds = [torch.from_numpy(v[index : index + 1].astype(np.float64) if v.dtype == np.float32 else v[index : index + 1])
+                     for v in source.inputs.values()]
+            found = module(*feeds)
+            rows.append(found if isinstance(found, tuple) else (found,))
+    reference = {name: torch.cat([row[place] for row in rows]).numpy() for place, name in enumerate(source.outputs)}
+    for name, output in reference.items():
+        variation = float(output.std(axis=0).mean() / np.abs(output).mean())
+        if not np.isfinite(output).all() or variation < ALIKE:
+            raise RuntimeError(f"{source.name}: {name} hardly depends on the input (relative variation {variation:.1e})")
+    return reference
 
 
 def _export_onnx(source: Source, path: str) -> None:
@@ -92,8 +93,8 @@ def _export_onnx(source: Source, path: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            source.module, examples, path, input_names=names, output_names=[source.output], opset_version=OPSET, dynamo=False,
-            dynamic_axes={tensor: {0: BATCH_NAME} for tensor in [*names, source.output]},
+            source.module, examples, path, input_names=names, output_names=list(source.outputs), opset_version=OPSET,
+            dynamo=False, dynamic_axes={tensor: {0: BATCH_NAME} for tensor in [*names, *source.outputs]},
         )
     slim = onnxslim.slim(onnx.load(path))
     onnx.checker.check_model(slim, full_check=True)
@@ -119,12 +120,12 @@ def _examples(source: Source) -> Tuple[Any, ...]:
     return tuple(torch.from_numpy(rows[:2].copy()) for rows in source.inputs.values())
 
 
-def _about(source: Source, reference: np.ndarray, parameters: int) -> Dict[str, Any]:
+def _about(source: Source, reference: Dict[str, np.ndarray], parameters: int) -> Dict[str, Any]:
     return {
         "name": source.name,
         "inputs": [_tensor(name, rows.dtype.name, rows.shape) for name, rows in source.inputs.items()],
-        "outputs": [_tensor(source.output, "float32", reference.shape)],
-        "batchable": True, "samples": SAMPLES, "reference_source": "torch float64",
+        "outputs": [_tensor(name, "float32", rows.shape) for name, rows in reference.items()],
+        "batchable": True, "samples": source.samples, "reference_source": "torch float64",
         "formats": {"onnx": "model.onnx", "pt2": "model.pt2"},
         "tolerance": TOLERANCE, "parameters": parameters, "notes": source.notes,
     }
@@ -143,43 +144,11 @@ def _tensor(name: str, dtype: str, shape: Tuple[int, ...]) -> Dict[str, Any]:
     return {"name": name, "dtype": spelled, "shape": [BATCH_NAME, *shape[1:]]}
 
 
-def _spam(seed: int) -> Source:
-    from zoo import spam
-
-    return spam.build(seed)
-
-
-def _minilm(seed: int) -> Source:
-    from zoo import minilm
-
-    return minilm.build(seed)
-
-
-def _digits(seed: int) -> Source:
-    from zoo import digits
-
-    return digits.build(seed)
-
-
-def _vision(name: str) -> Callable[[int], Source]:
-    def build_it(seed: int) -> Source:
-        from zoo import vision
-
-        return vision.build(name, seed)
-
-    return build_it
-
-
-MODELS: Dict[str, Callable[[int], Source]] = {
-    "spam": _spam, "resnet50": _vision("resnet50"), "mobilenet_v2": _vision("mobilenet_v2"), "minilm": _minilm,
-    "digits": _digits,
-}
-
-
 def main(arguments: List[str]) -> None:
-    """`export_zoo.py NAME FOLDER [SEED]`: an export by hand."""
+    """`export_zoo.py NAME FOLDER [SEED [WEIGHTS]]`: an export by hand."""
     started = time.perf_counter()
-    about = export(arguments[0], int(arguments[2]) if len(arguments) > 2 else 0, arguments[1])
+    weights = arguments[3] if len(arguments) > 3 else None
+    about = export(arguments[0], int(arguments[2]) if len(arguments) > 2 else 0, arguments[1], weights)
     print(json.dumps({"name": about["name"], "seconds": round(time.perf_counter() - started, 1)}))
 
 

@@ -1,4 +1,4 @@
-"""`init`, `backends` and `models`: what a matrix can be made of."""
+"""`init` and `backends`: what a matrix can be made of."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from orchestrator.config.starter import STARTER
 from orchestrator.errors import ConfigError
 from orchestrator.images.locks import locked_pythons, read_lock
 from orchestrator.model import BackendSpec
-from orchestrator.models.zoo import ZOO
 from orchestrator.records import write_atomically
 
 
@@ -28,8 +27,6 @@ def add_commands(commands: Commands) -> None:
     )
     backends.add_argument("--json", action="store_true", help="as JSON")
     add_backends(backends)
-    models = add(commands, "models", _models, "List the built-in models.", "infermatrix models")
-    models.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _init(options: argparse.Namespace) -> int:
@@ -69,13 +66,3 @@ def _backend_json(spec: BackendSpec) -> dict[str, Any]:
         "pythons": list(locked_pythons(spec.env)),
         "settings": settings_json(spec),
     }
-
-
-def _models(options: argparse.Namespace) -> int:
-    if options.json:
-        rows = [{"name": m.name, "title": m.title, "source": m.source, "description": m.description} for m in ZOO.values()]
-        print(json.dumps(rows, indent=1))
-        return 0
-    for model in ZOO.values():
-        print(f"{model.name:14} {model.title} — {model.description} ({model.source})")
-    return 0

@@ -35,7 +35,8 @@ INTERRUPTED = 128 + 2  # as shells count SIGINT
 # Which module holds a command: one command does not wait for the imports of the others.
 GROUPS = {
     "measure": ("run", "plan"),
-    "author": ("init", "backends", "models"),
+    "author": ("init", "backends"),
+    "models": ("models",),
     "envs": ("base", "lock", "render", "build"),
     "results": ("merge", "report"),
     "host": ("doctor", "clean"),

@@ -23,8 +23,9 @@ from orchestrator.images.cache import cache_dir
 from orchestrator.isolation.base import Stop
 from orchestrator.isolation.hostlock import StoppedWaitingError
 from orchestrator.model import IsolationKind
+from orchestrator.models.catalogue import ZOO
 from orchestrator.models.prepare import prepare_file
-from orchestrator.models.zoo import ZOO
+from orchestrator.models.weights import bring
 from orchestrator.modelset import ModelSet
 from orchestrator.plan.modelnotes import inspect_models
 from orchestrator.plan.plan import Plan, make_plan
@@ -35,7 +36,7 @@ from orchestrator.workflow import Done, Work, choose_isolation, execute, failed_
 
 DEFAULT_CONFIG = Path("matrix.yaml")
 # Relative cost of one inference, only to choose a cheap anchor.
-WEIGHTS = {"spam": 1.0, "digits": 3.0, "mobilenet_v2": 500.0, "minilm": 2_000.0, "resnet50": 5_000.0}
+WEIGHTS = {model.name: float(model.multiply_adds) for model in ZOO.values()}
 
 
 def add_commands(commands: Commands) -> None:
@@ -108,7 +109,8 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     console = Console(quiet=options.quiet)
-    config, registry, facts, cache = _config(options), registry_of(options), read_host(), cache_dir()
+    cache = cache_dir()
+    config, registry, facts = _with_weights(_config(options), cache / "weights", console), registry_of(options), read_host()
     if options.base:
         config = _with_base(config, options.base)
     choice = choose_isolation(config.isolation)
@@ -145,6 +147,14 @@ def _run(options: argparse.Namespace) -> int:
     except StoppedWaitingError:
         raise KeyboardInterrupt from None
     return _tell(done, work, options, console)
+
+
+def _with_weights(config: MatrixConfig, cache: Path, console: Console) -> MatrixConfig:
+    """With a file for every model whose weights are named: before anything else, since a hub may not answer."""
+    models, extra = (
+        tuple(replace(m, weights=bring(m.weights, m.network, cache, console.say)) if m.weights else m for m in part)
+        for part in (config.models, config.extra_models))
+    return replace(config, models=models, extra_models=extra)
 
 
 def _with_base(config: MatrixConfig, base: str) -> MatrixConfig:

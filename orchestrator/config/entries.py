@@ -15,6 +15,7 @@ from orchestrator.config.yamlfile import DocPath, Document
 from orchestrator.model import MEMBERS_JOIN, BackendEntry, BackendSpec, Scalar
 
 _MAX_NAME = 60
+HUBS = ("torchvision:", "timm:", "hf:", "https:", "http:")  # how names of weights begin that are no files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +34,18 @@ class ModelEntry:
 
     name: str
     path: Path | None = None
+    builtin: str | None = None  # the built-in model that it is, where its name is another
+    weights: Path | str | None = None  # for a built-in one: a file, or the name that a hub knows; None: its own
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # input -> dims, for what the file leaves open
     inputs: Path | None = None  # .npz or .npy
     tolerance: Mapping[str, float] = field(default_factory=dict)
     tolerances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by precision
     accuracy: AccuracyEntry | None = None
+
+    @property
+    def network(self) -> str:
+        """The built-in model that it is (where it is none: its own name)."""
+        return self.builtin or self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,20 +164,29 @@ def name_of_file(path: str) -> str:
 def _model(document: Document, path: DocPath, raw: str | Mapping[str, Any], builtin: Collection[str]) -> ModelEntry:
     if isinstance(raw, str):
         return find_model(document, path, raw, builtin)
-    file = raw.get("path")
-    if file is None and "name" not in raw:
+    file, builtin_name = raw.get("path"), raw.get("builtin", raw.get("name"))
+    if file is None and builtin_name is None:
         raise document.error(path, "a model needs a `name` (built in) or a `path`", hint="- {path: model.onnx}")
-    name = raw["name"] if file is None else raw.get("name", name_of_file(file))
-    if file is None and name not in builtin:
+    if file is not None:
+        for key in ("builtin", "weights"):
+            if key in raw:
+                raise document.error((*path, key), f"`{key}` is for built-in models; the file `{file}` has everything in it")
+    elif builtin_name not in builtin:
         raise document.error(
-            (*path, "name"), f"`{name}` is not a built-in model{did_you_mean(name, builtin)}",
+            (*path, "builtin" if "builtin" in raw else "name"),
+            f"`{builtin_name}` is not a built-in model{did_you_mean(builtin_name, builtin)}",
             hint=f"Built-in models: {listed(builtin) or 'none'}; a model of your own needs a `path`.",
         )
+    name = raw.get("name", builtin_name if file is None else name_of_file(file))
+    if file is None and name != builtin_name and name in builtin:
+        raise document.error((*path, "name"), f"`{name}` is the name of another built-in model than `{builtin_name}`")
     if file is None and raw.get("shapes"):
-        raise document.error((*path, "shapes"), f"the built-in model `{name}` has its own shapes")
+        raise document.error((*path, "shapes"), f"the built-in model `{builtin_name}` has its own shapes")
     return ModelEntry(
         name=name,
         path=None if file is None else _file(document, (*path, "path"), file),
+        builtin=builtin_name if file is None and builtin_name != name else None,
+        weights=_weights(document, (*path, "weights"), raw["weights"]) if "weights" in raw else None,
         shapes={key: tuple(int(d) for d in dims) for key, dims in raw.get("shapes", {}).items()},
         inputs=_file(document, (*path, "inputs"), raw["inputs"]) if "inputs" in raw else None,
         tolerance={key: float(value) for key, value in raw.get("tolerance", {}).items() if not isinstance(value, Mapping)},
@@ -179,6 +196,10 @@ def _model(document: Document, path: DocPath, raw: str | Mapping[str, Any], buil
         },
         accuracy=_accuracy(document, (*path, "accuracy"), raw["accuracy"]) if "accuracy" in raw else None,
     )
+
+
+def _weights(document: Document, path: DocPath, text: str) -> Path | str:
+    return text if text.startswith(HUBS) else _file(document, path, text)
 
 
 def _accuracy(document: Document, path: DocPath, raw: Mapping[str, Any]) -> AccuracyEntry:

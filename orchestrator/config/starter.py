@@ -29,6 +29,7 @@ models:
   - spam               # a small dense network
   - mobilenet_v2
   # - ./my-model.onnx
+  # - {name: trained, builtin: resnet50, weights: resnet50.pth}    # or a hub's name: "torchvision:IMAGENET1K_V2", "hf:OWNER/REPO"
   # - {name: mine, path: ./my-model.onnx, shapes: {input: [1, 3, 224, 224]}, inputs: samples.npz, tolerance: {rel_l2: 1.0e-3}}
 
 # A backend may be listed several times, each time under a label of its own, with other settings or another version.

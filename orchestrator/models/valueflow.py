@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-import onnx.checker
-import onnx.inliner
-import onnx.shape_inference
 from onnx import AttributeProto, ModelProto, numpy_helper
 
 from orchestrator.models.graphs import nodes_below, subgraphs
 from orchestrator.models.rules import PASSES, PASSES_ALL, Rule, RuleKind, rule_for
+from orchestrator.models.shapes import inferred_shapes, inlined
 
 _MAX_STEPS = 20_000  # per input: enough for any real path, and an end for hostile graphs
 _SCAN_WITH_LENGTHS = 9  # before this opset Scan had sequence lengths as its first input
@@ -33,7 +30,7 @@ class _State:
 
 def find_rules(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Rule]:
     """The demand on each input that has one; `model` is a skeleton, `shapes` those chosen for its inputs."""
-    flow = _Flow(_inlined(model), shapes)
+    flow = _Flow(inlined(model), shapes)
     found = {}
     for name in shapes:
         rule = flow.follow(name)
@@ -94,7 +91,7 @@ class _Flow:
         if constant is not None:
             return tuple(constant.dims)
         if self._shapes is None:
-            self._shapes = _inferred(self._model, self._given)
+            self._shapes = inferred_shapes(self._model, self._given)
         return self._shapes.get(name)
 
     def scalar(self, name: str) -> float | None:
@@ -182,35 +179,3 @@ def _across(node: Any, *, skip_first: bool) -> Iterator[tuple[str, str]]:
             yield from zip(results, node.output, strict=False)
         elif node.op_type == "If":
             yield from zip(results, node.output, strict=False)
-
-
-def _inlined(model: ModelProto) -> ModelProto:
-    if not model.functions:
-        return model
-    try:
-        return onnx.inliner.inline_local_functions(model)
-    except (RuntimeError, ValueError, onnx.checker.ValidationError):
-        return model  # the engine will say what is wrong with it
-
-
-def _inferred(model: ModelProto, given: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int | None, ...]]:
-    """Shapes of all values that onnx can infer once the inputs' are fixed."""
-    fixed = ModelProto()
-    fixed.CopyFrom(model)
-    for value in fixed.graph.input:
-        if value.name in given:
-            shape = value.type.tensor_type.shape
-            del shape.dim[:]
-            for size in given[value.name]:
-                shape.dim.add().dim_value = size
-    # Where inference gives up, the inputs' own shapes remain.
-    with suppress(RuntimeError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
-        fixed = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
-    shapes: dict[str, tuple[int | None, ...]] = {}
-    graphs = [fixed.graph, *(g for node in nodes_below(fixed.graph.node) for g in subgraphs(node))]
-    for graph in graphs:
-        for value in (*graph.input, *graph.value_info, *graph.output):
-            tensor = value.type.tensor_type
-            if tensor.HasField("shape"):
-                shapes[value.name] = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
-    return shapes

@@ -26,7 +26,7 @@ def build(seed: int) -> Source:
     test, train = order[:TEST], order[TEST:]
     module = _trained(images[train], labels[train], seed)
     return Source(
-        name="digits", module=module, inputs={INPUT: images[train[:SAMPLES]]}, output=OUTPUT,
+        name="digits", module=module, inputs={INPUT: images[train[:SAMPLES]]}, outputs=(OUTPUT,),
         labelled=Labelled(inputs={INPUT: images[test]}, labels=labels[test]),
         notes=[f"trained on {len(train)} of scikit-learn's digits; the other {TEST} are the labelled data set"])
 

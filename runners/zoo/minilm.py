@@ -7,6 +7,7 @@ from typing import Any, Dict
 import numpy as np
 from torchvision_shim import declare_operators
 
+from .bert import encoded
 from .source import SAMPLES, Source
 
 LENGTH = 128
@@ -49,7 +50,7 @@ def build(seed: int) -> Source:
     inputs: Dict[str, np.ndarray] = {
         name: np.ascontiguousarray(encoded[name].astype(np.int64)) for name in ("input_ids", "attention_mask")
     }
-    return Source(name="minilm", module=_encoder(bert).eval(), inputs=inputs, output="embedding",
+    return Source(name="minilm", module=_encoder(bert).eval(), inputs=inputs, outputs=("embedding",),
                   notes=["trained weights of sentence-transformers/all-MiniLM-L6-v2", "real sentences, padded to 128 tokens"])
 
 
@@ -63,16 +64,12 @@ def _encoder(bert: Any) -> Any:
             self.bert = bert
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            # Written out for sentences of one kind and length: the library's own code expands indices to the batch and
-            # looks them up, which is the same numbers through operators that several importers lack.
+            # Written out for sentences of one kind: the library's own code expands indices to the batch and looks them up.
             embeddings = self.bert.embeddings
             tokens = embeddings.word_embeddings(input_ids) + embeddings.token_type_embeddings.weight[0]
             embedded = embeddings.LayerNorm(tokens + embeddings.position_embeddings.weight[:LENGTH])
-            mask = attention_mask.to(embedded.dtype)
-            # The additive form is given ready-made: what the library's own mask code exports, half of the importers refuse.
-            additive = (1.0 - mask[:, None, None, :]) * -10000.0
-            hidden = self.bert.encoder(embedded, attention_mask=additive).last_hidden_state
-            weights = mask[:, :, None]
+            hidden = encoded(self.bert, embedded, attention_mask)
+            weights = attention_mask.to(embedded.dtype)[:, :, None]
             pooled = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
             return pooled / torch.sqrt((pooled * pooled).sum(dim=1, keepdim=True))
 

@@ -1,54 +1,47 @@
-"""ResNet50 and MobileNetV2: torchvision's architectures with seeded weights and calibrated batch normalisation."""
+"""Image classifiers whose architecture torchvision has; all for 3 × 224 × 224 and the 1,000 classes of ImageNet."""
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Dict, Optional
 
 import numpy as np
 from torchvision_shim import declare_operators
 
-from .source import SAMPLES, Source, fill_weights
+from .pictures import pictures
+from .source import SAMPLES, SEEDED, Recipe, calibrate, fill_weights
 
-SIDE = 224
+# Our name → torchvision's.
+NETWORKS = {
+    "resnet50": "resnet50", "mobilenet_v2": "mobilenet_v2", "vgg19": "vgg19", "densenet201": "densenet201",
+    "efficientnet_b0": "efficientnet_b0", "shufflenet_v2": "shufflenet_v2_x1_0",
+}
+_OLD_DENSE = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
 
 
-def build(name: str, seed: int) -> Source:
-    """`name` is torchvision's name of the architecture."""
+def recipe(name: str) -> Recipe:
+    """Of one of NETWORKS."""
+    return Recipe(
+        network=lambda: _network(NETWORKS[name]), settle=_settle, inputs=_inputs, outputs=("output",), rename=_rename,
+        notes=[SEEDED if name == "vgg19" else f"{SEEDED}; batch-norm statistics come from 16 seeded pictures"])
+
+
+def _network(name: str) -> Any:
     declare_operators()
     import torchvision.models
 
-    module = getattr(torchvision.models, name)(weights=None)
+    return getattr(torchvision.models, name)(weights=None)
+
+
+def _settle(module: Any, seed: int) -> None:
     fill_weights(module, seed)
-    _calibrate(module, pictures(SAMPLES, seed + 1))
-    return Source(name=name, module=module.float().eval(), inputs={"input": pictures(SAMPLES, seed + 2)}, output="output",
-                  notes=["weights are seeded, not trained; batch-norm statistics come from 16 seeded pictures"])
+    calibrate(module, pictures(SAMPLES, seed + 1))
 
 
-def pictures(count: int, seed: int) -> np.ndarray:
-    """`count` × 3 × 224 × 224, normalised like ImageNet: blobs of several sizes with a colour cast of their own.
-
-    Not white noise: global pooling averages that away, and the outputs of all samples would look alike.
-    """
-    rng = np.random.default_rng(seed)
-    image = np.zeros((count, 3, SIDE, SIDE))
-    for cells in (1, 2, 4, 7, 14, 28, 56, 112):
-        blobs = rng.standard_normal((count, 3, cells, cells))
-        image += np.kron(blobs, np.ones((SIDE // cells, SIDE // cells))) / np.sqrt(cells)
-    image += 0.1 * rng.standard_normal(image.shape)
-    return image.astype(np.float32)
+def _inputs(seed: int) -> Dict[str, np.ndarray]:
+    return {"input": pictures(SAMPLES, seed + 2)}
 
 
-def _calibrate(module: Any, images: np.ndarray) -> None:
-    """One forward in training mode with a cumulative average (momentum=None).
-
-    With the default statistics the outputs of a random network are nearly independent of its input. In double
-    precision, so that the float32 statistics do not depend on the order in which a machine sums.
-    """
-    import torch
-
-    norms = [child for child in module.modules() if isinstance(child, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None
-        norm.reset_running_stats()
-    with torch.no_grad():
-        module.double().train()(torch.from_numpy(images).double())
-    module.eval()
+def _rename(name: str) -> Optional[str]:
+    # torchvision's file of DenseNet weights is older than the names of its layers.
+    old = _OLD_DENSE.match(name)
+    return f"{old.group(1)}{old.group(2)}" if old else name

@@ -103,3 +103,32 @@ def test_commands_in_hints_can_be_copied(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setattr("sys.argv", [".venv/bin/infermatrix"])
     complain("no base", "Run `infermatrix base` as root once; images/infermatrix base stays")
     assert "Run `.venv/bin/infermatrix base` as root once; images/infermatrix base stays" in capsys.readouterr().err
+
+
+def test_a_hub_that_does_not_answer_ends_a_run_before_it_begins(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # the port that discards everything, and is closed on most machines
+    Path("m.yaml").write_text("models: [{name: spam, weights: 'hf:owner/repo'}]\nbackends: [onnxruntime]\n")
+    assert main(["run", "-c", "m.yaml", "--isolation", "venv", "--out", "out"]) == 3
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert any(line.startswith("infermatrix: 127.0.0.1 does not answer, so hf:owner/repo cannot be had") for line in lines)
+    assert any("weights: FILE" in line for line in lines)
+    assert not Path("out").exists()
+
+
+def test_sizes_of_the_built_in_models_and_of_any_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["models", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert (rows["vgg19"]["parameters"], rows["vgg19"]["multiply_adds"]) == (143_667_240, 19_632_062_464)
+    assert rows["yolov4"]["bytes"] is not None or rows["yolov4"]["null_reasons"] == {"bytes": "not exported yet"}
+    path = tmp_path / "mlp.onnx"
+    write_mlp(path)
+    assert main(["models", str(path), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["bytes"] == path.stat().st_size
+    assert row["multiply_adds"] == 200 * 64 + 64 * 8
+    assert main(["models"]) == 0
+    assert "143.7 M" in capsys.readouterr().out
+    assert main(["models", str(tmp_path / "none.onnx")]) == 2

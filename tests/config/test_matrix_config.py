@@ -255,3 +255,38 @@ def test_file_names_become_model_names_that_are_safe_in_paths(tmp_path: Path, re
     assert len(config.models[0].name) <= 60
     assert config.models[0].name.isascii()
     assert " " not in config.models[0].name
+
+
+def test_a_built_in_model_may_have_another_name_and_given_weights(tmp_path: Path, registry: Registry) -> None:
+    (tmp_path / "w.safetensors").touch()
+    text = """
+models:
+  - spam
+  - {name: trained, builtin: resnet50, weights: w.safetensors}
+  - {builtin: minilm, weights: "hf:owner/repo"}
+backends: [alpha]
+"""
+    got = read(text, registry, folder=tmp_path)
+    assert [(m.name, m.network, m.builtin, m.path, m.weights) for m in got.models] == [
+        ("spam", "spam", None, None, None),
+        ("trained", "resnet50", "resnet50", None, tmp_path / "w.safetensors"),
+        ("minilm", "minilm", None, None, "hf:owner/repo"),
+    ]
+
+
+@pytest.mark.parametrize(("entry", "words"), [
+    ("{builtin: resnet5}", "`resnet5` is not a built-in model; did you mean `resnet50`"),
+    ("{name: spam, builtin: resnet50}", "`spam` is the name of another built-in model than `resnet50`"),
+    ("{path: m.onnx, weights: w.pth}", "`weights` is for built-in models"),
+    ("{path: m.onnx, builtin: spam}", "`builtin` is for built-in models"),
+    ("{name: spam, weights: w.pht}", "the file `w.pht` does not exist"),
+    ("{name: x, builtin: spam, shapes: {a: [1]}}", "`spam` has its own shapes"),
+])
+def test_what_a_built_in_model_cannot_be_is_refused_at_its_place(
+        tmp_path: Path, registry: Registry, entry: str, words: str) -> None:
+    for name in ("m.onnx", "w.pth"):
+        (tmp_path / name).touch()
+    with pytest.raises(ConfigError) as caught:
+        read(f"models:\n  - {entry}\nbackends: [alpha]\n", registry, folder=tmp_path)
+    assert words in caught.value.message
+    assert ":2: " in caught.value.message

@@ -10,10 +10,11 @@ from orchestrator.backends import load_registry
 from orchestrator.config.machine import Machine
 from orchestrator.config.matrix import load_matrix
 from orchestrator.config.starter import STARTER
+from orchestrator.models.catalogue import ZOO
 from orchestrator.plan.expand import expand
 
 ROOT = Path(__file__).parents[2]
-MODELS = ("spam", "resnet50", "mobilenet_v2", "minilm", "digits")
+MODELS = tuple(ZOO)
 SHIPPED = sorted([ROOT / "matrix.yaml", *(ROOT / "matrices").glob("*.yaml")])
 
 
@@ -24,7 +25,7 @@ def uncommented() -> str:
 
 @pytest.mark.parametrize("examples", ["off", "on"])
 def test_the_starter_loads_as_it_stands_and_with_its_examples(tmp_path: Path, examples: str) -> None:
-    for name in ("my-model.onnx", "samples.npz"):
+    for name in ("my-model.onnx", "samples.npz", "resnet50.pth"):
         (tmp_path / name).touch()
     path = tmp_path / "matrix.yaml"
     path.write_text(STARTER if examples == "off" else uncommented())

@@ -13,8 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from orchestrator.errors import ModelError
 from orchestrator.model import Ending, Outcome
+from orchestrator.models.catalogue import ZOO
 from orchestrator.models.npzfile import read_npz, write_npz
-from orchestrator.models.zoo import ZOO, is_cached, prepare_zoo
+from orchestrator.models.zoo import is_cached, prepare_zoo
 
 Edit = Callable[[Path, dict[str, Any]], None]
 WEIGHT = np.random.default_rng(5).standard_normal((4, 3)).astype(np.float32)
@@ -68,7 +69,7 @@ def prepare(exporter: Exporter, cache: Path, **changes: Any) -> Any:
 
 
 def test_the_zoo_has_the_models_of_the_ready_matrices() -> None:
-    assert list(ZOO) == ["spam", "resnet50", "mobilenet_v2", "minilm", "digits"]
+    assert {"spam", "resnet50", "mobilenet_v2", "minilm", "digits", "vgg19", "densenet201"} <= set(ZOO)
     assert all(model.title and model.source and model.description for model in ZOO.values())
 
 
@@ -184,3 +185,17 @@ def test_a_spoiled_export_is_refused_and_leaves_nothing(cache: Path, case: str) 
     with pytest.raises(ModelError, match=message):
         prepare(Exporter(edit), cache)
     assert [path for path in cache.glob("*") if path.is_dir()] == []
+
+
+def test_given_weights_are_in_the_job_and_their_content_in_the_key(cache: Path, tmp_path: Path) -> None:
+    exporter, weights = Exporter(), tmp_path / "w.pth"
+    weights.write_bytes(b"one")
+    first = prepare(exporter, cache, weights=weights)
+    assert exporter.jobs[0]["model"] == {"name": "spam", "weights": weights}
+    assert prepare(exporter, cache, weights=weights) == first
+    renamed = weights.rename(tmp_path / "other.pth")
+    assert prepare(exporter, cache, weights=renamed) == first
+    renamed.write_bytes(b"two")
+    assert prepare(exporter, cache, weights=renamed).folder != first.folder
+    assert prepare(exporter, cache).folder not in (first.folder, prepare(exporter, cache, weights=renamed).folder)
+    assert len(exporter.jobs) == 3
