@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,23 @@ from typing import Any
 from orchestrator.classify import Verdict, classify
 from orchestrator.images.adaptersources import adapter_sources
 from orchestrator.isolation.base import Isolation, Stop
-from orchestrator.model import BackendSpec, IsolationKind, Limits, Phase, PreparedModel, ReadyEnv, RunRequest, Status, digest
+from orchestrator.model import (
+    BackendSpec,
+    ConverterSpec,
+    EnvSpec,
+    IsolationKind,
+    Limits,
+    Phase,
+    PreparedModel,
+    ReadyEnv,
+    RunRequest,
+    Status,
+    digest,
+)
 from orchestrator.models.store import INPUTS, hashes_of
 from orchestrator.protocol import BadResultError, convert_job, read_result
 from orchestrator.records import write_atomically
+from orchestrator.still import still
 
 META = "artifact.json"
 MAX_ARTIFACT_BYTES = 64 << 30
@@ -53,41 +66,51 @@ class Artifacts:
 
         `settings`: those of the backend's that the conversion depends on.
         """
+        converter = backend.converter
+        assert converter is not None
         key = digest(
             {
-                "backend": backend.name, "env": env.digest, "model": model.sha256, "precision": precision,
-                "folder": model.folder.name, "settings": dict(settings), "code": self._code(backend),
+                "backend": converter.by, "env": env.digest, "model": model.sha256, "precision": precision,
+                "folder": model.folder.name, "settings": dict(settings), "code": self._code(converter),
                 "calibration": hashes_of(model.folder.parent).sha256(model.folder / INPUTS),
             }
         )[:16]
         folder = self.cache / "artifacts" / key
-        found = _load(folder, key)
+        found = _load(folder, key, converter.output)
         if found is not None:
             return found
         made = f" to {precision}" if backend.must_convert(precision) else ""
-        self.say(f"converting {model.name}{made} for {backend.name}")
-        with tempfile.TemporaryDirectory(prefix="infermatrix-convert-") as scratch:
-            return self._convert(backend, env, model, precision, settings, key, folder, Path(scratch) / "out")
+        what = f"{model.name}{made} for {backend.name}"
+        with still(f"converting {what}", self.say), tempfile.TemporaryDirectory(prefix="infermatrix-convert-") as scratch:
+            failed = self._convert(converter, env, model, precision, settings, key, folder, Path(scratch) / "out")
+        if failed is not None:
+            return failed
+        fresh = _load(folder, key, converter.output, cached=False)
+        assert fresh is not None
+        if isinstance(fresh, Artifact) and fresh.convert_ms is not None:
+            self.say(f"converted {what} in {fresh.convert_ms / 1e3:.0f} s; it is kept")
+        return fresh
 
-    def _code(self, backend: BackendSpec) -> str:
-        """Digest of the backend's own sources: another way to convert makes another artifact."""
-        own = list(backend.env.extra_files)
+    def _code(self, converter: ConverterSpec) -> str:
+        """Digest of the converting backend's own sources: another way to convert makes another artifact."""
+        own = list(converter.env.extra_files)
         if not own and self.adapters is not None:
-            own = [self.adapters / f"{name}.py" for name in adapter_sources(self.adapters, backend.adapter)]
+            own = [self.adapters / f"{name}.py" for name in adapter_sources(self.adapters, converter.by)]
         return digest([[path.name, path.read_text(encoding="utf-8")] for path in sorted(own)])
 
     def _convert(
-        self, backend: BackendSpec, env: ReadyEnv, model: PreparedModel, precision: str, settings: Mapping[str, Any], key: str,
-        folder: Path, out: Path,
-    ) -> Artifact | Verdict:
+        self, converter: ConverterSpec, env: ReadyEnv, model: PreparedModel, precision: str, settings: Mapping[str, Any],
+        key: str, folder: Path, out: Path,
+    ) -> Verdict | None:
+        """Makes the artifact's folder; what it returns says why there is none."""
         trial = f"convert-{key}"
         batch = None if model.batchable else model.fixed_batch
         outcome = self.isolation.run(
             RunRequest(
                 name=trial, env=env,
                 job=convert_job(
-                    backend=backend, settings=settings, precision=precision, model=model, batch=batch, trial=trial,
-                    adapter_file=own_adapter(backend, env),
+                    by=converter.by, settings=settings, precision=precision, model=model, batch=batch, trial=trial,
+                    adapter_file=own_adapter(converter.env, env),
                 ),
                 staged=(model.folder,), max_output_bytes=MAX_ARTIFACT_BYTES, limits=self.limits,
                 deadline_s=CONVERT_DEADLINE_S, out_dir=out,
@@ -103,10 +126,13 @@ class Artifacts:
                 problem = str(error)
         made = (result or {}).get("artifact") or {}
         name = made.get("file")
-        if result is None or result.get("failure") or not result.get("complete") or not _is_plain(name, out / "artifact"):
+        others = {str(form): other for form, other in (made.get("others") or {}).items()}
+        files = (name, *others.values())
+        if result is None or result.get("failure") or not result.get("complete") or not _are_plain(files, out / "artifact"):
             return _as_conversion(classify(("conversion",), outcome, result, problem, {})["conversion"], outcome.log_tail)
         took = (result.get("phases") or {}).get("convert_ms")
-        meta = {"file": name, "format": str(made.get("format") or ""), "convert_ms": took}
+        lacking = {str(form): str(reason) for form, reason in (made.get("lacking") or {}).items()}
+        meta = {"file": name, "format": str(made.get("format") or ""), "convert_ms": took, "others": others, "lacking": lacking}
         folder.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out / "artifact" / META, json.dumps(meta).encode())
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
@@ -114,30 +140,36 @@ class Artifacts:
         shutil.rmtree(folder, ignore_errors=True)
         (temporary / "artifact").rename(folder)
         temporary.rmdir()
-        found = _load(folder, key, cached=False)
-        assert found is not None
-        return found
+        return None
 
 
-def own_adapter(backend: BackendSpec, env: ReadyEnv) -> Path | None:
+def own_adapter(spec: EnvSpec, env: ReadyEnv) -> Path | None:
     """The file of a user's own adapter, where it is not in the environment already: images hold it, others do not."""
-    return next(iter(backend.env.extra_files), None) if env.kind is not IsolationKind.DOCKER else None
+    return next(iter(spec.extra_files), None) if env.kind is not IsolationKind.DOCKER else None
 
 
-def _load(folder: Path, key: str, *, cached: bool = True) -> Artifact | None:
+def _load(folder: Path, key: str, output: str, *, cached: bool = True) -> Artifact | Verdict | None:
+    """The file of that format in the artifact, or why the conversion made none; its main file where it does not say."""
     try:
         meta = json.loads((folder / META).read_text())
+        others, lacking = meta.get("others") or {}, meta.get("lacking") or {}
+        if output in lacking:
+            return Verdict(status=Status.UNSUPPORTED, reason=lacking[output], phase=Phase.CONVERT.value)
+        form = output if output in others else meta["format"]
         return Artifact(
-            key=key, folder=folder, file=folder / meta["file"], format=meta["format"], convert_ms=meta["convert_ms"],
-            cached=cached,
+            key=key, folder=folder, file=folder / others.get(output, meta["file"]), format=form,
+            convert_ms=meta["convert_ms"], cached=cached,
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _is_plain(name: Any, folder: Path) -> bool:
-    """The artifact's name came out of a container: it must be an existing entry of its folder, nothing else."""
-    return isinstance(name, str) and Path(name).name == name and not name.startswith(".") and (folder / name).exists()
+def _are_plain(names: Iterable[Any], folder: Path) -> bool:
+    """The artifact's names came out of a container: each must be an existing entry of its folder, nothing else."""
+    return all(
+        isinstance(name, str) and Path(name).name == name and not name.startswith(".") and (folder / name).exists()
+        for name in names
+    )
 
 
 def _as_conversion(verdict: Verdict, log_tail: str) -> Verdict:

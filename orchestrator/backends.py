@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from orchestrator.model import BackendSpec, BaseVariant, ConverterSpec, EnvSpec,
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")  # becomes the name of a Python module and part of an image's name
 _TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,)}
+Lend = Callable[[str], "ConverterSpec | None"]
 _TYPE_WORDS = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
 
 
@@ -47,14 +48,22 @@ def load_registry(images_dir: Path, extra: Sequence[Path] = ()) -> Registry:
 
     Folders whose name starts with `_` or `.` are not backends. Raises ConfigError for a damaged or doubled one.
     """
-    specs = [load_backend(folder) for folder in _folders(images_dir)]
+    homes = {folder.name: folder for directory in (images_dir, *extra) for folder in _folders(directory)}
+
+    def lend(name: str) -> ConverterSpec | None:
+        if name not in homes:
+            return None
+        lender = load_backend(homes[name])
+        return (lender if homes[name].parent == images_dir else _users_own(lender)).converter
+
+    specs = [load_backend(folder, lend) for folder in _folders(images_dir)]
     for directory in extra:
         if (directory / "backend.yaml").is_file():
             raise ConfigError(
                 f"{directory}: is a backend itself, but a folder that holds backends is wanted",
                 hint=f"Give {directory.parent} instead.",
             )
-        specs += [_users_own(load_backend(folder)) for folder in _folders(directory)]
+        specs += [_users_own(load_backend(folder, lend)) for folder in _folders(directory)]
     seen: dict[str, BackendSpec] = {}
     for spec in specs:
         if spec.name in seen:
@@ -66,8 +75,11 @@ def load_registry(images_dir: Path, extra: Sequence[Path] = ()) -> Registry:
     return Registry(specs)
 
 
-def load_backend(folder: Path) -> BackendSpec:
-    """The backend that a folder declares; its name is the folder's. Raises ConfigError with file and line."""
+def load_backend(folder: Path, lend: Lend | None = None) -> BackendSpec:
+    """The backend that a folder declares; its name is the folder's. Raises ConfigError with file and line.
+
+    `lend`: another backend's own converter, by the backend's name. Without it none can be shared.
+    """
     name = folder.name
     if not _NAME.match(name):
         raise ConfigError(f"{folder}: a backend's folder must be named by one lower-case word, such as `my_backend`")
@@ -84,7 +96,7 @@ def load_backend(folder: Path) -> BackendSpec:
     return BackendSpec(
         name=name, title=data["title"], licence=data["licence"], homepage=data["homepage"], adapter=name, env=env,
         formats=tuple(data["formats"]), precisions=tuple(data["precisions"]), devices=tuple(data["devices"]),
-        settings=settings, converter=_converter(document, env), unavailable=_unavailable(document),
+        settings=settings, converter=_converter(document, env, lend), unavailable=_unavailable(document),
     )
 
 
@@ -145,23 +157,38 @@ def _typed(document: Document, setting: SettingSpec, value: Any, path: DocPath) 
         raise document.error(path, f"{part} of setting `{setting.name}` {error}") from None
 
 
-def _converter(document: Document, env: EnvSpec) -> ConverterSpec | None:
+def _converter(document: Document, env: EnvSpec, lend: Lend | None) -> ConverterSpec | None:
     folder, raw = env.folder / "converter", document.value.get("converter")
     if raw is None:
         if folder.is_dir():
             raise document.error((), f"{folder} exists, but the key `converter` does not")
         return None
-    if not folder.is_dir():
-        raise document.error(("converter",), f"a converter needs the folder {folder}")
     if raw["output"] not in document.value["formats"]:
         raise document.error(("converter", "output"), f"`{raw['output']}` is not among `formats`")
+    if "of" in raw:
+        return _shared(document, folder, lend)
+    if not folder.is_dir():
+        raise document.error(("converter",), f"a converter needs the folder {folder}")
     return ConverterSpec(
-        env=EnvSpec(
+        by=env.name, env=EnvSpec(
             name=f"{env.name}/converter", folder=folder, base=BaseVariant(raw.get("base", "slim")),
             extra_index_urls=tuple(raw.get("extra_index_urls", env.extra_index_urls)),
         ),
         output=raw["output"], precisions=_subset(document, "precisions"), settings=_subset(document, "settings"),
     )
+
+
+def _shared(document: Document, folder: Path, lend: Lend | None) -> ConverterSpec:
+    """Another backend's converter: its environment and its adapter's `convert`, for this backend's formats and precisions."""
+    raw = document.value["converter"]
+    own = folder.is_dir() or next((key for key in ("base", "extra_index_urls") if key in raw), None)
+    if own:
+        what = f"the folder {folder}" if own is True else f"`{own}`"
+        raise document.error(("converter", "of"), f"a converter that is another backend's cannot have {what} as well")
+    lent = lend(raw["of"]) if lend else None
+    if lent is None:
+        raise document.error(("converter", "of"), f"there is no backend `{raw['of']}` that has a converter of its own")
+    return replace(lent, output=raw["output"], precisions=_subset(document, "precisions"), settings=_subset(document, "settings"))
 
 
 def _subset(document: Document, key: str) -> tuple[str, ...]:
@@ -195,7 +222,7 @@ def _users_own(spec: BackendSpec) -> BackendSpec:
     if not adapter.is_file():
         raise ConfigError(f"{spec.env.folder}: holds no adapter.py")
     converter = spec.converter
-    if converter is not None:
+    if converter is not None and converter.by == spec.name:
         converter = replace(converter, env=replace(converter.env, extra_files=(adapter,)))
     return replace(spec, env=replace(spec.env, extra_files=(adapter,)), converter=converter)
 

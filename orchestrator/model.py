@@ -53,6 +53,7 @@ class ConverterSpec:
     """Turns a model's ONNX file into a backend's own format, in an environment of its own."""
 
     env: EnvSpec
+    by: str  # the backend whose adapter converts: another's where the converter is shared
     output: str  # the format it writes
     precisions: tuple[str, ...] = ()  # always converted for these, even where the backend loads the model as it is
     settings: tuple[str, ...] = ()  # of the backend's own, those that the conversion depends on

@@ -62,12 +62,12 @@ def _accuracy_job(labelled: LabelledSet) -> dict[str, Any]:
 
 
 def convert_job(
-    *, backend: BackendSpec, settings: Mapping[str, Any], precision: str, model: PreparedModel, batch: int | None, trial: str,
+    *, by: str, settings: Mapping[str, Any], precision: str, model: PreparedModel, batch: int | None, trial: str,
     adapter_file: Path | None = None,
 ) -> dict[str, Any]:
-    """The job that turns a model's ONNX file into the backend's format."""
+    """The job that turns a model's ONNX file into the backend's format; `by`: whose adapter converts."""
     return {
-        "protocol": JOB, "task": "convert", "trial": trial, "adapter": backend.adapter, "settings": dict(settings),
+        "protocol": JOB, "task": "convert", "trial": trial, "adapter": by, "settings": dict(settings),
         "precision": precision, "batch": batch, **({"adapter_file": str(adapter_file)} if adapter_file else {}),
         "model": {"name": model.name, "format": "onnx", "path": model.folder / model.formats["onnx"]},
         **_data(model),

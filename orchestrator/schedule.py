@@ -134,7 +134,7 @@ class Schedule:
             TrialSpec(id=slot.spec.id, cells=cells), trial=trial, backend=ready.backend, model=ready.model,
             artifact=artifact.file if artifact else None, artifact_format=ready.format, profile=bench.profile, seed=bench.seed,
             members=[(one.model, one.artifact.file if one.artifact else None, one.format) for one in ready.members],
-            adapter_file=own_adapter(ready.backend, ready.env),
+            adapter_file=own_adapter(ready.backend.env, ready.env),
             accuracy=slot.index == 0 and not slot.anchor and cells[0].scenario.shares_a_load,
         )
         watch = bench.meters.watch(ready.gpu.uuid if ready.gpu else None)

@@ -11,9 +11,11 @@ from importlib import metadata
 from typing import Any, Dict, Mapping
 
 import numpy as np
-from adapters.base import ConvertParams
+from adapters.base import Converted, ConvertParams
+from events import shorten
 
 ARTIFACT_FOLDER = "artifact"
+MAX_REASON = 1_000
 
 
 def run(job: Mapping[str, Any], out_dir: str, events: Any) -> Dict[str, Any]:
@@ -24,14 +26,18 @@ def run(job: Mapping[str, Any], out_dir: str, events: Any) -> Dict[str, Any]:
     module = _adapter_module(job)
     imported = time.perf_counter()
     events.emit("convert", note="{} reads {}".format(job["adapter"], os.path.basename(job["model"]["path"])))
-    file = module.convert(job["model"]["path"], folder, _params(job))
+    made = module.convert(job["model"]["path"], folder, _params(job))
     converted = time.perf_counter()
-    path = os.path.join(folder, file)
-    if not os.path.exists(path):
-        raise RuntimeError("the converter named {} and did not write it".format(file))
+    if not isinstance(made, Converted):
+        made = Converted(file=made)
+    file = made.file
+    for name in (file, *made.others.values()):
+        if not os.path.exists(os.path.join(folder, name)):
+            raise RuntimeError("the converter named {} and did not write it".format(name))
     return {
         "phases": {"import_ms": (imported - began) * 1e3, "convert_ms": (converted - imported) * 1e3},
-        "artifact": {"format": _format(module, file), "file": file, "bytes": _size(folder)},
+        "artifact": {"format": _format(module, file), "file": file, "bytes": _size(folder), "others": dict(made.others),
+                     "lacking": {form: shorten(reason, MAX_REASON) for form, reason in made.lacking.items()}},
         "versions": _versions(),
     }
 

@@ -89,7 +89,7 @@ class Trial:
         """Import, load, compile; what the cells then share."""
         job, phases = self._job, self.result["phases"]
         try:
-            adapter = self._adapter = _adapter(job)
+            adapter = self._adapter = _adapter(job, cache)
             phases["import_ms"] = (time.monotonic() - import_began) * 1e3
             self.result["versions"].update(adapter.versions())
         except Exception as error:
@@ -191,7 +191,7 @@ def _evidence(evidence: Evidence, detail: Dict[str, Any]) -> Dict[str, Any]:
     return said
 
 
-def _adapter(job: TrialJob) -> Adapter:
+def _adapter(job: TrialJob, cache: str) -> Adapter:
     """The adapter's object, from its module below adapters/ or from the user's own file."""
     if job.adapter_file is None:
         module = importlib.import_module("adapters." + job.adapter)
@@ -204,6 +204,8 @@ def _adapter(job: TrialJob) -> Adapter:
         spec.loader.exec_module(module)
     if not hasattr(module, "Adapter"):
         raise ImportError("the adapter {} defines no class Adapter".format(job.adapter_file or job.adapter))
+    if hasattr(module, "environment"):
+        os.environ.update(module.environment(_params(job, {}, cache)))
     made: Adapter = module.Adapter()
     return made
 

@@ -3,6 +3,8 @@
 An adapter module defines `class Adapter(base.Adapter)`, and `convert(path, out_dir, params)` if its backend has a
 converter. Creating the `Adapter` is part of the timed import phase, so its `__init__` (or the module's top) is where the
 framework is imported; a module with a `convert` imports lazily, because the converter's environment may lack the framework.
+A framework that reads variables while it is imported gets them from a function `environment(params)` of the module, which
+returns names and values; `params` has no samples then, and the `Adapter` is made afterwards.
 """
 from __future__ import annotations
 
@@ -71,6 +73,15 @@ class ConvertParams:
         if self.batchable:
             return [{name: self.samples[name][i:i + 1] for name in self.input_order} for i in range(count)]
         return [{name: np.asarray(self.samples[name][i]) for name in self.input_order} for i in range(count)]
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What `convert` returns where one conversion makes several formats; where it makes one, the file's name is enough."""
+
+    file: str  # below out_dir; a folder counts as a file
+    others: Mapping[str, str] = field(default_factory=dict)  # format -> file, for backends that share this converter
+    lacking: Mapping[str, str] = field(default_factory=dict)  # format -> why this model has none: their cells are `unsupported`
 
 
 @dataclass(frozen=True)
