@@ -1,6 +1,6 @@
 # The two commands: `make matrix` and `make test`. Pass options on with ARGS='…', another Python with PYTHON=….
 .DEFAULT_GOAL := help
-.PHONY: help matrix plan doctor test lint bench clean clean-all
+.PHONY: help matrix matrix-full plan doctor test lint bench clean clean-all
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,6 +15,9 @@ help: ## this list
 
 matrix: $(VENV)/.installed ## measure the default matrix.yaml (ARGS='--only backend=onnxruntime')
 	@$(BIN)/infermatrix run $(ARGS)
+
+matrix-full: $(VENV)/.installed ## every backend on every model; the same command again goes on where it stopped
+	@$(BIN)/infermatrix run -c matrices/full.yaml $(ARGS)
 
 plan: $(VENV)/.installed ## what `make matrix` would do, and how long it would take
 	@$(BIN)/infermatrix plan $(ARGS)
