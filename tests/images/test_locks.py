@@ -85,10 +85,12 @@ def test_making_a_lock_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     assert make_lock(env, python="3.12").read_bytes() == before
 
 
-def test_every_environment_of_the_repository_has_a_lock_for_the_default_base() -> None:
+def test_every_environment_of_the_repository_has_a_lock_for_the_default_base_or_says_which_python_it_needs() -> None:
     folders = {path.parent for path in IMAGES.rglob("requirements.in")}
     assert folders
-    assert folders == {path.parent for path in REPOSITORY_LOCKS if path.name == lock_name("3.11", "x86_64")}
+    assert folders == {path.parent for path in REPOSITORY_LOCKS}
+    for folder in folders - {path.parent for path in REPOSITORY_LOCKS if path.name == lock_name("3.11", "x86_64")}:
+        assert "locked for Python" in (folder / "backend.yaml").read_text(), folder
 
 
 @pytest.mark.parametrize("path", REPOSITORY_LOCKS, ids=lambda p: str(p.relative_to(IMAGES)))
