@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 import onnxruntime
@@ -33,9 +33,11 @@ DENORMALS = "session.set_denormal_as_zero"
 class Adapter(BaseAdapter):
     """One `InferenceSession`."""
 
+    PRECISIONS: Sequence[str] = PRECISIONS
+
     def load(self, path: str, params: Params) -> None:
         """By path, never from bytes: external data and files over 2 GB need it."""
-        if params.precision not in PRECISIONS:
+        if params.precision not in self.PRECISIONS:
             raise Unsupported(f"ONNX Runtime has no {params.precision} here")
         self._path, self._params = path, params
         self._wanted = self._provider()

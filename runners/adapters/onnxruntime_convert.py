@@ -15,8 +15,8 @@ MAX_BYTES = 2 ** 31 - 2 ** 20  # these tools hold the model as one protobuf mess
 METHODS = ("static", "dynamic")
 
 
-def convert(path: str, out_dir: str, params: ConvertParams) -> str:
-    """Returns the name of the converted file below `out_dir`.
+def convert(path: str, out_dir: str, params: ConvertParams, *, symmetric: bool = False) -> str:
+    """Returns the name of the converted file below `out_dir`; `symmetric` keeps every zero point of int8 at zero.
 
     Raises:
         Unsupported: another precision, a model that is too large, or one in which nothing can be quantised.
@@ -29,7 +29,7 @@ def convert(path: str, out_dir: str, params: ConvertParams) -> str:
     if params.precision == "fp16":
         _half(path, target)
     else:
-        _quantised(path, target, params)
+        _quantised(path, target, params, symmetric=symmetric)
     return FILE
 
 
@@ -41,7 +41,7 @@ def _half(path: str, target: str) -> None:
     onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), target)
 
 
-def _quantised(path: str, target: str, params: ConvertParams) -> None:
+def _quantised(path: str, target: str, params: ConvertParams, *, symmetric: bool) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -58,7 +58,9 @@ def _quantised(path: str, target: str, params: ConvertParams) -> None:
         else:
             # What the vendor recommends to begin with on a CPU: QDQ, both signed, weights by channel.
             quantize_static(ready, target, _reader(params), quant_format=QuantFormat.QDQ, per_channel=True,
-                            activation_type=QuantType.QInt8, weight_type=QuantType.QInt8)
+                            activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
+                            # A bias in 32-bit integers is the CPU's way; kernels of GPUs take it as a float.
+                            extra_options={"ActivationSymmetric": True, "QuantizeBias": False} if symmetric else None)
     _refuse_untouched(target)
 
 
