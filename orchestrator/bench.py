@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.artifacts import Artifact, Artifacts
 from orchestrator.classify import Verdict
-from orchestrator.errors import InfermatrixError
+from orchestrator.errors import InfermatrixError, NoPythonError
 from orchestrator.fidelity import AT_LEAST, tolerance_for
 from orchestrator.gpus import Gpu, gpu_of, is_gpu
 from orchestrator.isolation.base import Isolation, Stop
@@ -134,7 +134,7 @@ class Bench:
     def _resolve(self, cell: Cell, name: str) -> Ready | Verdict:
         backend, env, model = self.backends[cell.backend], self.envs[cell.label], self.models[name]
         if isinstance(env, InfermatrixError):
-            return Verdict(status=Status.BUILD_FAILED, reason=env.message, phase=Phase.BUILD.value)
+            return _unprepared(env)
         if isinstance(model, InfermatrixError):
             return Verdict(status=Status.NOT_RUN, reason=f"the model could not be prepared: {model.message}", phase=None)
         tolerance = tolerance_for(cell.precision, model.tolerance, model.tolerances)
@@ -146,7 +146,7 @@ class Bench:
             return Verdict(status=Status.UNSUPPORTED, reason=reason, phase=Phase.CONVERT.value)
         converter = self.converter_envs[cell.backend]
         if isinstance(converter, InfermatrixError):
-            return Verdict(status=Status.BUILD_FAILED, reason=f"converter: {converter.message}", phase=Phase.BUILD.value)
+            return _unprepared(converter, "converter: ")
         made = self.artifacts.get(
             backend, converter, model, backend.converted_to(cell.precision), self._conversion_settings(cell)
         )
@@ -203,3 +203,11 @@ class Bench:
 def _one_or_all(values: Sequence[Any]) -> Any:
     """A single model's key reads as it always did; an ensemble has a list."""
     return values[0] if len(values) == 1 else list(values) or None
+
+
+def _unprepared(error: InfermatrixError, who: str = "") -> Verdict:
+    """What the host lacks is no finding about the backend, and the hint says what else would serve."""
+    if isinstance(error, NoPythonError):
+        reason = f"{who}{error.message}. {error.hint}" if error.hint else f"{who}{error.message}"
+        return Verdict(status=Status.IMAGE_UNAVAILABLE, reason=reason, phase=Phase.BUILD.value)
+    return Verdict(status=Status.BUILD_FAILED, reason=f"{who}{error.message}", phase=Phase.BUILD.value)

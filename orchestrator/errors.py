@@ -32,6 +32,10 @@ class BuildError(InfermatrixError):
     exit_code = 3
 
 
+class NoPythonError(BuildError):
+    """No base image or interpreter here has a Python that the environment is for; its cells become `image_unavailable`."""
+
+
 class EngineError(InfermatrixError):
     """The container engine does not answer or refused a call."""
 

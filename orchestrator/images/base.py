@@ -16,7 +16,7 @@ import docker
 import docker.errors
 import requests
 
-from orchestrator.errors import BuildError, EngineError
+from orchestrator.errors import BuildError, EngineError, NoPythonError
 from orchestrator.images.cache import cache_dir
 from orchestrator.images.debootstrap import (
     bootstrap_tree,
@@ -106,8 +106,9 @@ def ensure_base(need: BaseNeed, choice: BaseChoice, *, client: docker.DockerClie
             try:
                 return _bootstrap(need, None, client=client, log_dir=log_dir, progress=progress)
             except BuildError as also:
-                raise BuildError(f"there is no {need.variant.value} base image{_with(need)}: {error.message}; and {also.message}",
-                                 hint=_without_base(need)) from error
+                raise NoPythonError(
+                    f"there is no {need.variant.value} base image{_with(need)}: {error.message}; and {also.message}",
+                    hint=_without_base(need)) from error
     except requests.exceptions.RequestException as error:
         raise EngineError(f"the container engine does not answer: {error}",
                           hint="Check it with: infermatrix doctor") from error
@@ -121,7 +122,8 @@ def _bootstrap(need: BaseNeed, suite: str | None, *, client: docker.DockerClient
     own = host_suite()
     suite = suite or (suite_for(need.pythons, own) if own else None)
     if own and suite is None:
-        raise BuildError(f"no suite of this host's distribution has Python {' or '.join(need.pythons)}", hint=_without_base(need))
+        raise NoPythonError(f"no suite of this host's distribution has Python {' or '.join(need.pythons)}",
+                            hint=_without_base(need))
     return bootstrap(need.variant, client=client, suite=suite, log_dir=log_dir, progress=progress)
 
 
@@ -193,7 +195,7 @@ def _from_registry(variant: BaseVariant, reference: str, *, client: docker.Docke
             progress(f"pulling {reference}")
             image, source = client.images.pull(reference), "registry"
     except docker.errors.APIError as error:
-        raise BuildError(f"the base image {reference} cannot be had: {error.explanation or error}",
+        raise NoPythonError(f"the base image {reference} cannot be had: {error.explanation or error}",
                          hint="Is the registry reachable from the engine? Without one: infermatrix base") from error
     repository = re.sub(r"(@sha256:[0-9a-f]+|:[^:/]+)$", "", reference)
     digests = [str(d) for d in image.attrs.get("RepoDigests") or () if str(d).split("@")[0].endswith(repository)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from orchestrator.errors import BuildError
+from orchestrator.errors import BuildError, NoPythonError
 from orchestrator.images.cache import cache_dir
 from orchestrator.images.context import DEFAULT_RUNNER
 from orchestrator.images.interpreters import Interpreter, identify, interpreters
@@ -70,7 +70,7 @@ def _choose(env: EnvSpec, python: Path | None) -> Interpreter:
     for found in interpreters(known):
         if found.python in known or (env.version is not None and not known):
             return found
-    raise BuildError(
+    raise NoPythonError(
         f"{env.name} needs Python {' or '.join(known) or '(it has no lock for this machine)'}, and none is here",
         hint="Install one of them (it is looked for on PATH and under pyenv), or use docker isolation.")
 

@@ -55,7 +55,7 @@ _TEXTS: dict[Status, tuple[str, Family, str]] = {
     Status.TARGET_MISSED: ("target missed", Family.LACKING, "No rate of requests meets the latency target, however low."),
     Status.UNSTABLE: ("unstable", Family.SHAKY, "The trials disagree too much for an estimate to be relied on."),
     Status.BUILD_FAILED: ("build failed", Family.FAILED, "The backend's environment could not be made."),
-    Status.IMAGE_UNAVAILABLE: ("image unavailable", Family.HOST, "The image could not be fetched on this host."),
+    Status.IMAGE_UNAVAILABLE: ("image unavailable", Family.HOST, "This host has no image, base or interpreter for it."),
     Status.HOST_LOST: ("host lost", Family.HOST, "The host or its container engine went away."),
     Status.GPU_LOST: ("GPU lost", Family.HOST, "The GPU went away."),
     Status.INTERRUPTED: ("interrupted", Family.HOST, "The run was stopped; the same command again measures it."),

@@ -16,7 +16,7 @@ import docker.errors
 import pytest
 import requests
 
-from orchestrator.errors import BuildError
+from orchestrator.errors import BuildError, NoPythonError
 from orchestrator.images.base import BaseChoice, BaseKind, ensure_base, ensure_bases, import_tree
 from orchestrator.images.pythons import BaseNeed
 from orchestrator.model import BaseVariant
@@ -87,7 +87,7 @@ def test_without_a_base_for_a_python_that_is_here_the_other_isolation_is_named(
     binary.chmod(0o755)
     need = BaseNeed(variant=BaseVariant.SLIM, pythons=("3.99",))
     choice = BaseChoice(kind=BaseKind.AUTO, reference="127.0.0.1:9/python:{python}")  # nothing listens there
-    with pytest.raises(BuildError, match=r"no slim base image with Python 3\.99"):
+    with pytest.raises(NoPythonError, match=r"no slim base image with Python 3\.99"):
         ensure_base(need, choice, client=engine, log_dir=tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(BuildError) as caught:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import BuildError
+from orchestrator.errors import BuildError, NoPythonError
 from orchestrator.images.venvs import ensure_venv, ensure_venvs
 from orchestrator.model import EnvSpec, IsolationKind
 from tests.images.wheelhouse import make_env, make_runner
@@ -71,7 +71,7 @@ def test_an_environment_without_a_python_here_says_which_it_knows(
     env = make_env(tmp_path / "env", "tinyengine==1.0\n", pythons=["3.99"])
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("PYENV_ROOT", "/nowhere")
-    with pytest.raises(BuildError, match=r"tiny needs Python 3\.99, and none is here"):
+    with pytest.raises(NoPythonError, match=r"tiny needs Python 3\.99, and none is here"):
         ensure_venv(env, runner_dir=runner_dir)
 
 
