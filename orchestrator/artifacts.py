@@ -128,7 +128,7 @@ class Artifacts:
         name = made.get("file")
         others = {str(form): other for form, other in (made.get("others") or {}).items()}
         files = (name, *others.values())
-        if result is None or result.get("failure") or not result.get("complete") or not _are_plain(files, out / "artifact"):
+        if result is None or result.get("failure") or not result.get("complete") or not are_plain(files, out / "artifact"):
             return _as_conversion(classify(("conversion",), outcome, result, problem, {})["conversion"], outcome.log_tail)
         took = (result.get("phases") or {}).get("convert_ms")
         lacking = {str(form): str(reason) for form, reason in (made.get("lacking") or {}).items()}
@@ -164,7 +164,7 @@ def _load(folder: Path, key: str, output: str, *, cached: bool = True) -> Artifa
         return None
 
 
-def _are_plain(names: Iterable[Any], folder: Path) -> bool:
+def are_plain(names: Iterable[Any], folder: Path) -> bool:
     """The artifact's names came out of a container: each must be an existing entry of its folder, nothing else."""
     return all(
         isinstance(name, str) and Path(name).name == name and not name.startswith(".") and (folder / name).exists()

@@ -20,7 +20,7 @@ MAX_DEPTH = 12
 MAX_TEXT = 4_000
 SAMPLES_KEY = "data"  # the only text that may be long: packed samples, bounded where they are decoded
 MAX_SAMPLES_TEXT = 4 << 20
-SCHEMA_FILE = Path(__file__).parent / "schemas" / "result.schema.json"
+SCHEMAS = Path(__file__).parent / "schemas"
 
 
 class BadResultError(Exception):
@@ -79,6 +79,25 @@ def export_job(*, name: str, seed: int, trial: str) -> dict[str, Any]:
     return {"protocol": JOB, "task": "export", "trial": trial, "model": {"name": name}, "seed": seed}
 
 
+def conformance_job(
+    *, backend: BackendSpec, stage: str, suite: Path, tests: Sequence[str], trial: str, test_s: float, import_s: float,
+    memory_mb: int, threads: int, artifacts: Path | None = None, made: Mapping[str, Mapping[str, str]] | None = None,
+    adapter_file: Path | None = None,
+) -> dict[str, Any]:
+    """The job that puts tests of the ONNX project to a backend, or (`stage` "convert") to its converter.
+
+    `made`: test → `{"format", "file"}` of what the converter wrote below `artifacts`.
+    """
+    return {
+        "protocol": JOB, "task": "conformance", "trial": trial, "stage": stage, "adapter": backend.adapter,
+        **({"adapter_file": str(adapter_file)} if adapter_file else {}),
+        "settings": {name: setting.default for name, setting in backend.settings.items()},
+        "precision": "fp32", "device": "cpu", "threads": threads, "seed": 1, "suite": suite, "tests": list(tests),
+        **({"artifacts": artifacts, "made": {name: dict(one) for name, one in (made or {}).items()}} if artifacts else {}),
+        "test_s": test_s, "import_s": import_s, "memory_mb": memory_mb,
+    }
+
+
 def _member(model: PreparedModel, artifact: Path | None, form: str) -> dict[str, Any]:
     path = artifact or model.folder / model.formats[form]
     return {"model": {"name": model.name, "format": form, "path": path}, **_data(model)}
@@ -116,11 +135,7 @@ def read_result(path: Path, *, trial: str, task: str, cells: Sequence[str] = ())
         raise BadResultError("it is nested too deeply") from None
     except (UnicodeDecodeError, ValueError) as error:
         raise BadResultError(f"it is not JSON: {str(error)[:200]}") from None
-    _check_values(value, "result", 0)
-    problem = jsonschema.exceptions.best_match(_validator().iter_errors(value))
-    if problem is not None:
-        where = "/".join(map(str, problem.absolute_path)) or "result"
-        raise BadResultError(f"{where}: {problem.message[:200]}")
+    _check(value, "result")
     if value["trial"] != trial or value["task"] != task:
         raise BadResultError(f"it is of {value['task']} {value['trial']!r}, not of {task} {trial!r}")
     seen = [cell["id"] for cell in value.get("cells", ())]
@@ -131,6 +146,39 @@ def read_result(path: Path, *, trial: str, task: str, cells: Sequence[str] = ())
     if len(seen) != len(set(seen)) or not set(seen) <= set(cells):
         raise BadResultError("it has cells that were not asked for, or one twice")
     return dict(value)
+
+
+def read_outcomes(path: Path, *, tests: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Test → outcome out of a job of conformance tests, which may have been ended in the middle of a line.
+
+    Raises:
+        BadResultError: with one sentence that says what is wrong.
+    """
+    if path.is_symlink() or not path.is_file():
+        raise BadResultError("it is not a plain file")
+    if path.stat().st_size > MAX_RESULT_BYTES:
+        raise BadResultError(f"it is larger than {MAX_RESULT_BYTES >> 20} MiB")
+    found: dict[str, dict[str, Any]] = {}
+    wanted = set(tests)
+    for line in path.read_bytes().decode("utf-8", "replace").split("\n")[:-1]:
+        try:
+            value = json.loads(line, parse_constant=_refuse_constant)
+        except (RecursionError, ValueError) as error:
+            raise BadResultError(f"a line of it is not JSON: {str(error)[:200]}") from None
+        _check(value, "outcome")
+        name = value.pop("test")
+        if name not in wanted or name in found:
+            raise BadResultError(f"it has a test that was not asked for, or one twice: {name[:100]!r}")
+        found[name] = value
+    return found
+
+
+def _check(value: Any, schema: str) -> None:
+    _check_values(value, schema, 0)
+    problem = jsonschema.exceptions.best_match(_validator(schema).iter_errors(value))
+    if problem is not None:
+        where = "/".join(map(str, problem.absolute_path)) or schema
+        raise BadResultError(f"{where}: {problem.message[:200]}")
 
 
 def _refuse_constant(name: str) -> float:
@@ -158,6 +206,6 @@ def _check_values(value: Any, where: str, depth: int) -> None:
             _check_values(item, f"{where}.{key}", depth + 1)
 
 
-@lru_cache(maxsize=1)
-def _validator() -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
+@lru_cache
+def _validator(name: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads((SCHEMAS / f"{name}.schema.json").read_text()))

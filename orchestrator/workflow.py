@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,28 +15,17 @@ from orchestrator.backends import Registry, env_of
 from orchestrator.bench import Bench
 from orchestrator.budget import Budget
 from orchestrator.counting import several
-from orchestrator.doctor.engine import EngineAnswer, engine_answer, engine_endpoint, open_client
-from orchestrator.environments import (
-    MODELS_ENV,
-    converter_key,
-    in_images,
-    in_interpreters,
-    in_venvs,
-    models_env,
-    named_interpreters,
-)
+from orchestrator.doctor.engine import EngineAnswer, engine_answer
+from orchestrator.environments import MODELS_ENV, converter_key, models_env, named_interpreters
 from orchestrator.errors import EngineError
 from orchestrator.hostfacts import HostFacts, choose_cpus
-from orchestrator.images.base import BaseChoice
 from orchestrator.images.builders import Builder
 from orchestrator.isolation.base import Isolation, Stop
-from orchestrator.isolation.docker import DockerIsolation
 from orchestrator.isolation.hostlock import engine_lock, file_lock
-from orchestrator.isolation.local import LocalIsolation
-from orchestrator.isolation.reap import reap
 from orchestrator.meters.host import HostMeters
 from orchestrator.model import BackendSpec, EnvSpec, IsolationKind, Limits, PreparedModel, ReadyEnv
 from orchestrator.modelset import ModelSet
+from orchestrator.opening import opened
 from orchestrator.plan.plan import Plan
 from orchestrator.records import RecordStore
 from orchestrator.rundir import RunDir
@@ -130,29 +119,12 @@ def _budget(work: Work, bench: Bench, schedule: Schedule) -> Budget | None:
     return None if limit_s is None else Budget(plan=work.plan, bench=bench, schedule=schedule, limit_s=limit_s, say=work.say)
 
 
-@contextlib.contextmanager
-def _isolation(work: Work) -> Iterator[tuple[Isolation, docker.DockerClient | None]]:
+def _isolation(work: Work) -> contextlib.AbstractContextManager[tuple[Isolation, docker.DockerClient | None]]:
     kind, config = work.choice.kind, work.plan.config
-    client: docker.DockerClient | None = None
-    isolation: Isolation
-    if kind is IsolationKind.DOCKER:
-        client = open_client(engine_endpoint(), timeout_s=60.0)
-        removed = reap(client)
-        if removed:
-            work.say(f"removed what a dead run left: {', '.join(removed.containers + removed.volumes)}")
-        prepare = in_images(client, BaseChoice.parse(config.base), work.rundir.logs, work.builder)
-        isolation = DockerIsolation(client, work.rundir.run_id, prepare)
-    elif kind is IsolationKind.VENV:
-        isolation = LocalIsolation(kind, RUNNERS / "run.py", in_venvs())
-    else:
-        pythons = named_interpreters(config, (cell.label for cell in work.plan.cells))
-        isolation = LocalIsolation(kind, RUNNERS / "run.py", in_interpreters(pythons))
-    try:
-        yield isolation, client
-    finally:
-        isolation.close()
-        if client is not None:
-            client.close()
+    named = kind is IsolationKind.INTERPRETER
+    pythons = named_interpreters(config, (cell.label for cell in work.plan.cells)) if named else {}
+    return opened(kind, run_id=work.rundir.run_id, base=config.base, logs=work.rundir.logs, builder=work.builder, say=work.say,
+                  pythons=pythons)
 
 
 def _engine_lock(work: Work, client: docker.DockerClient | None, bench: Bench) -> contextlib.AbstractContextManager[None]:

@@ -23,26 +23,32 @@ def run(job: Mapping[str, Any], out_dir: str, events: Any) -> Dict[str, Any]:
     folder = os.path.join(out_dir, ARTIFACT_FOLDER)
     os.makedirs(folder, exist_ok=True)
     began = time.perf_counter()
-    module = _adapter_module(job)
+    module = adapter_module(job)
     imported = time.perf_counter()
     events.emit("convert", note="{} reads {}".format(job["adapter"], os.path.basename(job["model"]["path"])))
     made = module.convert(job["model"]["path"], folder, _params(job))
     converted = time.perf_counter()
-    if not isinstance(made, Converted):
-        made = Converted(file=made)
+    made = checked(made, folder)
     file = made.file
-    for name in (file, *made.others.values()):
-        if not os.path.exists(os.path.join(folder, name)):
-            raise RuntimeError("the converter named {} and did not write it".format(name))
     return {
         "phases": {"import_ms": (imported - began) * 1e3, "convert_ms": (converted - imported) * 1e3},
-        "artifact": {"format": _format(module, file), "file": file, "bytes": _size(folder), "others": dict(made.others),
+        "artifact": {"format": artifact_format(module, file), "file": file, "bytes": _size(folder), "others": dict(made.others),
                      "lacking": {form: shorten(reason, MAX_REASON) for form, reason in made.lacking.items()}},
         "versions": _versions(),
     }
 
 
-def _adapter_module(job: Mapping[str, Any]) -> Any:
+def checked(made: Any, folder: str) -> Converted:
+    """What `convert` returned, in full. Raises RuntimeError where it names a file that is not there."""
+    made = made if isinstance(made, Converted) else Converted(file=made)
+    for name in (made.file, *made.others.values()):
+        if not os.path.exists(os.path.join(folder, name)):
+            raise RuntimeError("the converter named {} and did not write it".format(name))
+    return made
+
+
+def adapter_module(job: Mapping[str, Any]) -> Any:
+    """The module of the job's adapter, from below adapters/ or from the user's own file."""
     if not job.get("adapter_file"):
         return importlib.import_module("adapters." + job["adapter"])
     spec = importlib.util.spec_from_file_location("infermatrix_adapter", job["adapter_file"])
@@ -54,7 +60,7 @@ def _adapter_module(job: Mapping[str, Any]) -> Any:
     return module
 
 
-def _format(module: Any, file: str) -> str:
+def artifact_format(module: Any, file: str) -> str:
     """The adapter's own word for what ends like this, else the ending."""
     ending = os.path.splitext(file)[1]
     return str(getattr(module, "ARTIFACT_FORMATS", {}).get(ending, ending[1:]))

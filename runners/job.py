@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 PROTOCOL = "infermatrix.job/1"
-TASKS = ("trial", "convert", "export")
+TASKS = ("trial", "convert", "export", "conformance")
 MAX_SAMPLES = 200_000  # what the reader of results accepts per cell
 _MODULE = re.compile(r"[a-z][a-z0-9_]*\Z")
 

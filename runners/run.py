@@ -32,7 +32,8 @@ _EXAMPLE = """example:
 def main(arguments: Optional[List[str]] = None) -> int:
     """Do the job; returns the exit code. Never parses or hides what a framework prints."""
     parser = argparse.ArgumentParser(
-        prog="run.py", description="Runs one job of Infermatrix: a trial, a conversion or an export.", epilog=_EXAMPLE,
+        prog="run.py", description="Runs one job of Infermatrix: a trial, a conversion, an export or conformance tests.",
+        epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--job", metavar="FILE", help="the job, as JSON")
@@ -112,17 +113,19 @@ def _trial(job: TrialJob, result: Dict[str, Any], out: str, events: EventLog, be
 
 
 def _other(raw: Mapping[str, Any], result: Dict[str, Any], out: str, events: EventLog, began: float) -> int:
-    """A conversion or an export; its module returns what it adds to the result (`artifact`, `phases`, `versions` …)."""
+    """A conversion, an export or conformance tests; its module returns what it adds to the result."""
     task = str(raw["task"])
-    events.emit("convert")
+    events.emit("import" if task == "conformance" else "convert")
     _raise_on_sigterm()
     try:
-        from failures import Terminated, failure
+        from failures import Broken, Terminated, failure
     except ImportError as error:
         return _give_up(result, out, "import", error)
     try:
         if task == "convert":
             import convert as module
+        elif task == "conformance":
+            import conformance as module
         else:
             import export_zoo as module
         for name, value in (module.run(raw, out, events) or {}).items():
@@ -134,8 +137,10 @@ def _other(raw: Mapping[str, Any], result: Dict[str, Any], out: str, events: Eve
         result["failure"] = {"phase": events.phase, "kind": "error", "message": "stopped by SIGTERM"}
         write_result(out, result)
         return EXIT_TERMINATED
+    except Broken as broken:
+        result["failure"] = broken.failure
     except Exception as error:
-        result["failure"] = failure("convert", error)
+        result["failure"] = failure(events.phase, error)
     result["complete"] = True
     result["phases"]["total_ms"] = (time.monotonic() - began) * 1e3
     write_result(out, result)

@@ -14,7 +14,8 @@ from rich.status import Status as RichStatus
 from orchestrator.cli.common import program
 
 _COMMAND = re.compile(
-    r"(?<![\w/.-])infermatrix (?=(?:run|plan|init|backends|models|base|lock|render|build|merge|report|doctor|clean)\b)"
+    r"(?<![\w/.-])infermatrix "
+    r"(?=(?:run|plan|init|backends|models|base|lock|render|build|merge|report|doctor|clean|conformance)\b)"
 )
 
 

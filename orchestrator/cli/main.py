@@ -40,6 +40,7 @@ GROUPS = {
     "envs": ("base", "lock", "render", "build"),
     "results": ("merge", "report"),
     "host": ("doctor", "clean"),
+    "conformance": ("conformance",),
 }
 
 

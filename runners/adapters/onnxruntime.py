@@ -211,5 +211,6 @@ def explained(error: Exception) -> Exception:
     """`Unsupported` where the message says that the model is beyond ONNX Runtime; else the error itself."""
     text = " ".join(str(error).split()).split(" failed:")[-1]  # what precedes it is a path
     signs = ("NOT_IMPLEMENTED", "Could not find an implementation", "is not a registered function/op",
-             "No Op registered for", "official support for", "is under development", "No opset import for domain")
+             "No Op registered for", "official support for", "is under development", "No opset import for domain",
+             "Unsupported model IR version")
     return Unsupported(text[:300]) if any(sign in text for sign in signs) else error

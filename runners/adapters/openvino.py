@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, FrozenSet, List, Optional
 
 import numpy as np
 import openvino
@@ -58,6 +58,8 @@ class Adapter(BaseAdapter):
         self._first = params.input_order[0] if params.input_order else ""
         if static and params.batchable:
             self._infer = self._infer_by_rows
+        kept = {name for tensor in self._compiled.inputs for name in tensor.get_names()}
+        self._dropped = set(params.input_order) - kept  # inputs on which nothing depends: the model has them no more
         outputs = list(self._compiled.outputs)
         self._indices = [outputs.index(self._compiled.output(name)) for name in params.output_order]
         return True
@@ -81,6 +83,8 @@ class Adapter(BaseAdapter):
 
     def predict(self, inputs: Feeds) -> List[np.ndarray]:
         """Inputs are shared with the request; outputs are copied, so that the caller owns them as with every backend."""
+        if self._dropped:
+            inputs = {name: array for name, array in inputs.items() if name not in self._dropped}
         results = self._infer(inputs, share_inputs=True, share_outputs=False).to_tuple()
         return [results[index] for index in self._indices]
 
@@ -90,17 +94,20 @@ class Adapter(BaseAdapter):
         executed = [str(device) for device in ask("EXECUTION_DEVICES")]
         precision = str(ask("INFERENCE_PRECISION_HINT").get_type_name())
         wanted = self._params.precision
-        layers = executed_in(self._compiled.get_runtime_model())
+        executed_graph = self._compiled.get_runtime_model()
+        layers = executed_in(executed_graph)
         fallback = None
         if executed != [self._device]:
             fallback = f"asked for {self._device}, executed on {', '.join(executed)}"
         elif precision != WIDTHS[wanted]:
             fallback = f"asked for {wanted}, the plugin computes in {precision}"
-        elif (given := WIDE_OR_NARROW.intersection(layers)) and not given.intersection(KINDS[wanted]):
+        elif (given := self._watched(layers)) and not given.intersection(KINDS[wanted]):
             fallback = f"asked for {wanted}, but every layer that computes was given {', '.join(sorted(given))}"
         return Evidence(
             device=executed[0].lower() if executed else "unknown", executed_on=executed, fallback=fallback,
-            detail={"inference_precision": precision, "layers_by_precision": layers, "threads": int(ask("INFERENCE_NUM_THREADS")),
+            detail={"inference_precision": precision, "layers_by_precision": layers,
+                    "reference_operators": reference_operators(executed_graph),
+                    "threads": int(ask("INFERENCE_NUM_THREADS")),
                     "streams": int(ask("NUM_STREAMS")), "pinning": bool(ask("ENABLE_CPU_PINNING")),
                     "performance_hint": str(ask("PERFORMANCE_HINT")),
                     "hyper_threading": bool(ask("ENABLE_HYPER_THREADING")),
@@ -108,6 +115,15 @@ class Adapter(BaseAdapter):
                     "dynamic_inputs": any(tensor.partial_shape.is_dynamic for tensor in self._compiled.inputs)},
             cache=CacheUse(kind="compiled model", hit=bool(ask("LOADED_FROM_CACHE"))) if self._params.keep_cache else None,
         )
+
+    def _watched(self, layers: Dict[str, int]) -> FrozenSet[str]:
+        """The types of layers that a precision changes; what the model has in bytes or in f16 itself is no fallback from fp32."""
+        given = WIDE_OR_NARROW.intersection(layers)
+        if self._params.precision != "fp32":
+            return given
+        tensors = (*self._compiled.inputs, *self._compiled.outputs)
+        own = {str(tensor.get_element_type().get_type_name()) for tensor in tensors} - {"f32"}
+        return given - BYTES - own
 
     def versions(self) -> Dict[str, str]:
         """openvino and numpy."""
@@ -149,6 +165,7 @@ MOVES = frozenset(("Input", "Output", "Const", "Reorder", "Reshape", "Transpose"
                    "StridedSlice", "Gather", "Broadcast", "Tile", "MemoryInput", "MemoryOutput", "ShapeOf", "FakeQuantize"))
 # Layers in other types (i32, boolean) compute what no precision changes: indices, shapes, conditions.
 WIDE_OR_NARROW = frozenset(("f32", "bf16", "f16", "i8", "u8"))
+BYTES = frozenset(("i8", "u8"))  # no fp32 layer becomes one of bytes by itself: they are in the model
 KINDS = {"fp32": ("f32",), "bf16": ("bf16",), "fp16": ("f16",), "int8": ("i8", "u8")}
 
 
@@ -164,6 +181,18 @@ def executed_in(graph: Any) -> Dict[str, int]:
         if kind not in MOVES:
             counts[precision] = counts.get(precision, 0) + 1
     return dict(sorted(counts.items()))
+
+
+def reference_operators(graph: Any) -> List[str]:
+    """The layers for which the plugin has no kernel and calls OpenVINO's reference implementation."""
+    found = []
+    for layer in graph.get_ordered_ops():
+        try:
+            if str(layer.get_rt_info()["layerType"].value) == "Reference":
+                found.append(re.sub(r"_\d+$", "", str(layer.get_friendly_name())))  # a number of the process's own
+        except (KeyError, AttributeError, RuntimeError):
+            continue
+    return found
 
 
 def convert(path: str, out_dir: str, params: ConvertParams) -> str:

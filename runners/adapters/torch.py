@@ -39,7 +39,9 @@ class Adapter(BaseAdapter):
         if self._compile_mode != "default" and self._mode != "compile":
             raise Unsupported(f"compile_mode {self._compile_mode} has an effect in mode compile only")
         torch.set_num_threads(params.threads)
-        torch.set_num_interop_threads(int(params.settings.get("num_interop_threads") or 1))
+        across = int(params.settings.get("num_interop_threads") or 1)
+        if torch.get_num_interop_threads() != across:  # a process may set it once, and conformance tests load many models
+            torch.set_num_interop_threads(across)
         torch.backends.mkldnn.set_flags(bool(params.settings.get("mkldnn", True)))
         self._gradients = GRADIENTS[_one_of(params, "gradients", tuple(GRADIENTS))]
         # Inputs are borrowed, not copied; that they are read-only is what we want.

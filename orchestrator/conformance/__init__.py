@@ -1,0 +1,1 @@
+"""`infermatrix conformance`: the ONNX project's own backend tests, run by every backend in its own environment."""
