@@ -84,18 +84,25 @@ def conformance_job(
     memory_mb: int, threads: int, artifacts: Path | None = None, made: Mapping[str, Mapping[str, str]] | None = None,
     adapter_file: Path | None = None,
 ) -> dict[str, Any]:
-    """The job that puts tests of the ONNX project to a backend, or (`stage` "convert") to its converter.
+    """The job that puts tests of the ONNX project to a backend, or (`stage` "convert") to its converter, which may be another's.
 
     `made`: test → `{"format", "file"}` of what the converter wrote below `artifacts`.
     """
     return {
-        "protocol": JOB, "task": "conformance", "trial": trial, "stage": stage, "adapter": backend.adapter,
+        "protocol": JOB, "task": "conformance", "trial": trial, "stage": stage,
+        "adapter": backend.converter.by if stage == "convert" and backend.converter else backend.adapter,
+        **({"output": backend.converter.output} if backend.converter else {}),
         **({"adapter_file": str(adapter_file)} if adapter_file else {}),
-        "settings": {name: setting.default for name, setting in backend.settings.items()},
-        "precision": "fp32", "device": "cpu", "threads": threads, "seed": 1, "suite": suite, "tests": list(tests),
+        "settings": _defaults(backend, stage), "precision": "fp32", "device": "cpu", "threads": threads, "seed": 1, "suite": suite, "tests": list(tests),
         **({"artifacts": artifacts, "made": {name: dict(one) for name, one in (made or {}).items()}} if artifacts else {}),
         "test_s": test_s, "import_s": import_s, "memory_mb": memory_mb,
     }
+
+
+def _defaults(backend: BackendSpec, stage: str) -> dict[str, Any]:
+    """Of all settings, or of those that a conversion gets."""
+    names = backend.converter.settings if stage == "convert" and backend.converter else backend.settings
+    return {name: backend.settings[name].default for name in names}
 
 
 def _member(model: PreparedModel, artifact: Path | None, form: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from orchestrator.backends import settings_json
 from orchestrator.bench import Bench
 from orchestrator.counting import several
 from orchestrator.errors import ResultError
+from orchestrator.facts.gather import conformance_folders, facts_json
 from orchestrator.hostfacts import HostFacts
 from orchestrator.merge.costs import spent_s
 from orchestrator.merge.estimate import hole
@@ -31,6 +32,8 @@ from orchestrator.records import RecordStore, read_json, write_atomically
 from orchestrator.report.write import write_reports
 
 RUN_SCHEMA = "infermatrix.run/1"
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES, RESULTS = ROOT / "images", ROOT / "results"
 
 
 def _now() -> str:
@@ -133,6 +136,8 @@ class RunDir:
         unsupported = [_unsupported_json(left.cell, left.reason, plan) for left in plan.unsupported]
         matrix["cells"] += unsupported
         matrix["settings"] = {name: settings_json(bench.backends[name]) for name in sorted({c.backend for c in plan.cells})}
+        used = [bench.backends[name] for name in sorted({c.backend for c in plan.cells})]
+        matrix["facts"] = facts_json(used, IMAGES, conformance_folders(RESULTS))
         text = json.dumps(matrix, allow_nan=False)
         write_atomically(self.folder / "matrix.json", text.encode())
         matrix = dict(json.loads(text))  # reports are made of what was written, and of nothing else
@@ -179,6 +184,8 @@ def merge_again(folder: Path) -> dict[str, Any]:
         rule=_rule(wanted),
     )
     matrix["settings"] = old.get("settings", {})
+    if "facts" in old:  # as they were when it ran
+        matrix["facts"] = old["facts"]
     known = {cell["id"] for cell in matrix["cells"]}
     matrix["cells"] += [cell for cell in old.get("cells", ()) if cell["id"] not in known and cell["status"] == "unsupported"]
     return matrix

@@ -26,7 +26,7 @@ import probe  # noqa: E402
 from adapters.base import ConvertParams, Fallback, Params, Unsupported  # noqa: E402
 from arrays import load_arrays  # noqa: E402
 from conformance_compare import difference  # noqa: E402
-from convert import adapter_module, artifact_format  # noqa: E402
+from convert import adapter_module, artifact_format, checked  # noqa: E402
 from events import plain  # noqa: E402
 from failures import failure, kind_of, message_of  # noqa: E402
 from measure import build_batches  # noqa: E402
@@ -65,13 +65,15 @@ def convert_test(job: Mapping[str, Any], module: Any, test: Mapping[str, Any], a
         input_order=tuple(test["input_order"]), output_order=tuple(test["output_order"]), samples=_sampled(inputs),
         batchable=False, fixed_batch=test["fixed_batch"])
     try:
-        file = module.convert(_model(job, test), folder, params)
-        if not os.path.exists(os.path.join(folder, file)):
-            raise RuntimeError("the converter named {} and did not write it".format(file))
+        made = checked(module.convert(_model(job, test), folder, params), folder)
+        if job["output"] in made.lacking:
+            raise Unsupported(made.lacking[job["output"]])
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return {"status": "passed", "artifact": {"format": artifact_format(module, file), "file": file}}
+    file = made.others.get(job["output"], made.file)
+    form = job["output"] if job["output"] in made.others else artifact_format(module, file)
+    return {"status": "passed", "artifact": {"format": form, "file": file}}
 
 
 def run_test(job: Mapping[str, Any], module: Any, test: Mapping[str, Any], answers: Answers) -> Outcome:
@@ -189,6 +191,9 @@ def main() -> int:
     converting = job["stage"] == "convert"
     try:
         module = adapter_module(job)
+        if hasattr(module, "environment") and not converting:
+            os.environ.update(module.environment(Params(settings=dict(job["settings"]), precision=job["precision"],
+                                                        device=job["device"], threads=job["threads"])))
         versions = {} if converting else module.Adapter().versions()
     except Exception as error:
         answers.say({"failure": failure("import", error)})

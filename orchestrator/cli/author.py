@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from orchestrator.backends import settings_json
-from orchestrator.cli.common import Commands, add, add_backends, program, registry_of
+from orchestrator.backends import Registry, settings_json
+from orchestrator.cli.common import IMAGES, RESULTS, Commands, add, add_backends, program, registry_of
 from orchestrator.config.ablation import spelt
 from orchestrator.config.starter import STARTER
 from orchestrator.errors import ConfigError
-from orchestrator.images.locks import locked_pythons, read_lock
+from orchestrator.facts.gather import conformance_folders, facts_json, facts_of, locked_version
+from orchestrator.facts.table import COLUMNS, fact_rows
+from orchestrator.images.locks import locked_pythons
 from orchestrator.model import BackendSpec
 from orchestrator.records import write_atomically
 
@@ -26,6 +28,7 @@ def add_commands(commands: Commands) -> None:
         commands, "backends", _backends, "List the backends, their versions and settings.", "infermatrix backends --json"
     )
     backends.add_argument("--json", action="store_true", help="as JSON")
+    backends.add_argument("--facts", action="store_true", help="what is known of each, with the systems that ended; no settings")
     add_backends(backends)
 
 
@@ -42,13 +45,17 @@ def _init(options: argparse.Namespace) -> int:
 
 def _backends(options: argparse.Namespace) -> int:
     registry = registry_of(options)
+    if options.facts:
+        return _facts(registry, as_json=options.json)
     if options.json:
         print(json.dumps([_backend_json(spec) for spec in registry.values()], indent=1))
         return 0
     for spec in registry.values():
         facts = _backend_json(spec)
+        known = facts["facts"]
         pythons = ", ".join(facts["pythons"]) or "none"
         print(f"{spec.name}  {spec.title} {facts['version'] or ''}  ({spec.licence}; Python {pythons})")
+        print(f"    ONNX tests: {known['onnx']['value'] or known['onnx']['why']}")
         for name, setting in spec.settings.items():
             choices = f" of {', '.join(map(str, setting.choices))}" if setting.choices else ""
             print(f"    {name}: {setting.type}{choices}, default {spelt(setting.default)} — {setting.doc}")
@@ -57,12 +64,26 @@ def _backends(options: argparse.Namespace) -> int:
     return 0
 
 
+def _facts(registry: Registry, *, as_json: bool) -> int:
+    """One block a backend, then the systems that ended."""
+    found = facts_json(registry.values(), IMAGES, conformance_folders(RESULTS))
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return 0
+    for row in fact_rows(found):
+        print(row[0])
+        for name, text in zip(COLUMNS[1:], row[1:], strict=True):
+            if text != "–":
+                print(f"    {name}: {text}")
+    return 0
+
+
 def _backend_json(spec: BackendSpec) -> dict[str, Any]:
-    locks = sorted(spec.env.folder.glob("lock-*.txt"))
-    version = read_lock(locks[0]).version_of(spec.env.version_of) if locks and spec.env.version_of else None
     return {
-        "name": spec.name, "title": spec.title, "version": version, "licence": spec.licence, "homepage": spec.homepage,
+        "name": spec.name, "title": spec.title, "version": locked_version(spec), "licence": spec.licence,
+        "homepage": spec.homepage,
         "formats": list(spec.formats), "precisions": list(spec.precisions), "devices": list(spec.devices),
         "pythons": list(locked_pythons(spec.env)),
         "settings": settings_json(spec),
+        "facts": {name: fact.to_json() for name, fact in facts_of(spec, conformance_folders(RESULTS)).items()},
     }

@@ -12,9 +12,9 @@ from pathlib import Path
 from orchestrator.cli.common import RESULTS, Commands, add, add_backends, registry_of
 from orchestrator.cli.console import Console, complain
 from orchestrator.conformance.flow import Examined, Request, examine
+from orchestrator.conformance.results import score
 from orchestrator.conformance.run import TestLimits
 from orchestrator.conformance.suite import ensure_suite
-from orchestrator.conformance.summary import score
 from orchestrator.errors import BuildError, ConfigError
 from orchestrator.hostfacts import read_host
 from orchestrator.images.builders import Builder

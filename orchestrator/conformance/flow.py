@@ -16,9 +16,10 @@ import docker
 
 from orchestrator import __version__
 from orchestrator.conformance.markdown import render
+from orchestrator.conformance.results import SCHEMA, is_complete
 from orchestrator.conformance.run import Examination, TestLimits, Told
 from orchestrator.conformance.suite import Suite, Test
-from orchestrator.conformance.summary import SCHEMA, is_complete, summarise
+from orchestrator.conformance.summary import summarise
 from orchestrator.environments import converter_key, envs_of
 from orchestrator.errors import BuildError, ResultError
 from orchestrator.hostfacts import HostFacts
@@ -80,7 +81,7 @@ def examine(request: Request) -> list[Examined]:
     """Every backend in turn. Raises EngineError where the engine does not answer."""
     tests = request.suite.matching(request.pattern)
     found = []
-    logs = request.out / "logs"
+    logs = request.cache / "conformance" / "logs"
     with request.stop.on_signals(), file_lock(request.say, request.stop, request.out), \
             opened(request.kind, run_id=request.run_id, base=request.base, logs=logs, builder=request.builder,
                    say=request.say) as (isolation, client):
@@ -88,8 +89,6 @@ def examine(request: Request) -> list[Examined]:
             if request.stop.requested:
                 break
             found.append(_one(request, backend, tests, isolation, client))
-    with contextlib.suppress(OSError):
-        logs.rmdir()  # nothing had to be built
     return found
 
 

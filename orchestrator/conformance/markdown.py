@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.conformance.outcomes import TestStatus
-from orchestrator.conformance.summary import score
+from orchestrator.conformance.results import score
 from orchestrator.report.markdown import escape
 
 MAX_LISTED = 400

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.artifacts import MAX_ARTIFACT_BYTES, is_plain, own_adapter
+from orchestrator.artifacts import MAX_ARTIFACT_BYTES, are_plain, own_adapter
 from orchestrator.conformance.outcomes import Outcome, TestStatus
 from orchestrator.conformance.suite import Suite, Test
 from orchestrator.isolation.base import Isolation, Stop
-from orchestrator.model import BackendSpec, Limits, ReadyEnv, RunRequest
+from orchestrator.model import BackendSpec, EnvSpec, Limits, ReadyEnv, RunRequest
 from orchestrator.model import Outcome as ProcessOutcome
 from orchestrator.protocol import BadResultError, conformance_job, read_outcomes, read_result
 from orchestrator.records import write_atomically
@@ -103,7 +103,7 @@ class Examination:
             made = {
                 name: outcome.artifact for name, outcome in converted.outcomes.items()
                 if outcome.status is TestStatus.PASSED and outcome.artifact is not None
-                and is_plain(outcome.artifact["file"], artifacts / name.replace("/", "."))
+                and are_plain([outcome.artifact["file"]], artifacts / name.replace("/", "."))
             }
             for name, outcome in list(converted.outcomes.items()):
                 if outcome.status is TestStatus.PASSED and name not in made:
@@ -129,7 +129,7 @@ class Examination:
                 job=conformance_job(
                     backend=self.backend, stage=stage, suite=self.suite.folder, tests=names, trial=trial, import_s=IMPORT_S,
                     test_s=self.limits.test_s, memory_mb=self.limits.memory_mb, threads=self.limits.threads,
-                    artifacts=artifacts, made=made, adapter_file=own_adapter(self.backend, env),
+                    artifacts=artifacts, made=made, adapter_file=own_adapter(self._spec(stage), env),
                 ),
                 staged=(self.suite.folder, *([artifacts] if artifacts else [])),
                 limits=Limits(cpus=self.cpus, memory_mb=self.limits.memory_mb + SPARE_MB),
@@ -139,6 +139,10 @@ class Examination:
             self.stop,
         )
         return _told(outcome, out, trial, names)
+
+    def _spec(self, stage: str) -> EnvSpec:
+        converter = self.backend.converter
+        return converter.env if stage == "convert" and converter is not None else self.backend.env
 
     def _kept(self, part: Sequence[Test]) -> Told | None:
         try:

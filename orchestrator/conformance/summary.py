@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.conformance.outcomes import Outcome, TestStatus
+from orchestrator.conformance.results import VERDICTS
 from orchestrator.conformance.suite import Test
 
-SCHEMA = "infermatrix.conformance/1"
 MAX_REASON = 300
-VERDICTS = ("all", "some", "none", "not_asked")
 
 
 def summarise(tests: Sequence[Test], outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
@@ -37,20 +36,6 @@ def summarise(tests: Sequence[Test], outcomes: Mapping[str, Outcome]) -> dict[st
             outcomes[t.name].status is TestStatus.PASSED and outcomes[t.name].native is None for t in asked),
         "tests": {test.name: _told(test, outcomes) for test in tests},
     }
-
-
-def score(document: Mapping[str, Any]) -> str:
-    """ "1,402 of 1,781 tests; 150 of 190 operators wholly, 20 in part": the fact for a table."""
-    counts, domains = document["counts"], document["domains"]
-    verdicts = Counter({name: sum(domain[name] for domain in domains.values()) for name in VERDICTS})
-    known = verdicts["all"] + verdicts["some"] + verdicts["none"]
-    return (f"{counts.get('passed', 0):,} of {document['asked']:,} tests; "
-            f"{verdicts['all']} of {known} operators wholly, {verdicts['some']} in part")
-
-
-def is_complete(document: Mapping[str, Any]) -> bool:
-    """Whether every test that could be put to the backend has an outcome of its own."""
-    return not document["counts"].get("not_run") and document.get("failure") is None
 
 
 def _counts(tests: Iterable[Test], outcomes: Mapping[str, Outcome]) -> dict[str, int]:

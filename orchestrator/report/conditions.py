@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from orchestrator.facts.table import COLUMNS, fact_rows
 from orchestrator.report.cells import CellView, items, part
 from orchestrator.report.text import compact, one_line
 from orchestrator.report.units import finite, plain
@@ -48,7 +49,7 @@ def condition_tables(view: ReportView) -> tuple[Table, ...]:
     """Run, hosts, machine states, images and models."""
     matrix = view.matrix
     return (_run(matrix), _hosts(matrix), _states(matrix), _images(matrix), _models(matrix), _backends(view.cells),
-            *_settings(matrix))
+            *_settings(matrix), *_facts(matrix))
 
 
 def excluded_table(view: ReportView) -> Table:
@@ -150,6 +151,12 @@ def _settings(matrix: Mapping[str, Any]) -> tuple[Table, ...]:
     ]
     columns = ("Backend", "Setting", "Default here", "Recommended by its vendor", "Where")
     return (Table(title="Settings", columns=columns, rows=tuple(rows)),) if rows else ()
+
+
+def _facts(matrix: Mapping[str, Any]) -> tuple[Table, ...]:
+    """What each backend is; no table in a matrix from before facts were written down."""
+    rows = tuple(tuple(one_line(text, 300) for text in row) for row in fact_rows(part(matrix, "facts")))
+    return (Table(title="Facts", columns=COLUMNS, rows=rows),) if rows else ()
 
 
 def _spelt(value: object) -> str:

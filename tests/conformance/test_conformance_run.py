@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from orchestrator.conformance.outcomes import Outcome, TestStatus
+from orchestrator.conformance.results import is_complete, score
 from orchestrator.conformance.run import Examination, TestLimits
 from orchestrator.conformance.suite import read_suite
-from orchestrator.conformance.summary import is_complete, score, summarise
+from orchestrator.conformance.summary import summarise
 from orchestrator.isolation.base import Stop
 from orchestrator.isolation.local import LocalIsolation
-from orchestrator.model import BackendSpec, EnvSpec, IsolationKind, ReadyEnv, RunRequest
+from orchestrator.model import BackendSpec, ConverterSpec, EnvSpec, IsolationKind, ReadyEnv, RunRequest
 from orchestrator.model import Outcome as ProcessOutcome
 from tests.conformance.planted_suite import ADAPTER, name_of, write_suite
 from tests.isolation.boxes import ready
@@ -48,7 +49,8 @@ def backend() -> BackendSpec:
     env = EnvSpec(name="misbehaving", folder=ADAPTER.parent, extra_files=(ADAPTER,), version_of="planted")
     return BackendSpec(
         name="misbehaving", title="Misbehaving", licence="none", homepage="https://example.org", adapter="misbehaving", env=env,
-        formats=("onnx",), precisions=("fp32",), devices=("cpu",),
+        formats=("made", "onnx"), precisions=("fp32",), devices=("cpu",),
+        converter=ConverterSpec(by="misbehaving", env=env, output="made"),
     )
 
 
