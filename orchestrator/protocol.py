@@ -93,7 +93,8 @@ def conformance_job(
         "adapter": backend.converter.by if stage == "convert" and backend.converter else backend.adapter,
         **({"output": backend.converter.output} if backend.converter else {}),
         **({"adapter_file": str(adapter_file)} if adapter_file else {}),
-        "settings": _defaults(backend, stage), "precision": "fp32", "device": "cpu", "threads": threads, "seed": 1, "suite": suite, "tests": list(tests),
+        "settings": _defaults(backend, stage), "precision": "fp32", "device": "cpu", "threads": threads, "seed": 1,
+        "suite": suite, "tests": list(tests),
         **({"artifacts": artifacts, "made": {name: dict(one) for name, one in (made or {}).items()}} if artifacts else {}),
         "test_s": test_s, "import_s": import_s, "memory_mb": memory_mb,
     }

@@ -28,7 +28,8 @@ def write_job(folder: Path, faults: Sequence[str], **changes: Any) -> list[str]:
     suite = write_suite(folder / "suite", faults)
     job = {
         "protocol": "infermatrix.job/1", "task": "conformance", "trial": "t-1", "stage": "run", "adapter": "misbehaving",
-        "adapter_file": str(ADAPTER), "settings": {}, "output": "made", "precision": "fp32", "device": "cpu", "threads": 1, "suite": str(suite),
+        "adapter_file": str(ADAPTER), "settings": {}, "output": "made", "precision": "fp32", "device": "cpu", "threads": 1,
+        "suite": str(suite),
         "tests": [name_of(fault) for fault in faults], "test_s": 30, "import_s": 60, "memory_mb": 1024, **changes,
     }
     (folder / "job.json").write_text(json.dumps(job))
