@@ -34,7 +34,7 @@ def add_commands(commands: Commands) -> None:
         "Run the ONNX project's own backend tests on every backend, each in its own environment.",
         "infermatrix conformance --backend openvino --only node/test_conv",
     )
-    parser.add_argument("--backend", metavar="NAME", action="append", default=[], help="default: all; may be repeated")
+    parser.add_argument("--backend", metavar="NAME", action="append", default=[], help="default: all that have CPUs; repeatable")
     parser.add_argument("--only", metavar="PATTERN", help="tests whose name it fits: part of it, or with * and ?")
     parser.add_argument("--out", metavar="DIR", type=Path, default=LOCAL, help="default: results/local/conformance")
     parser.add_argument("--isolation", choices=["docker", "venv"], help="default: docker, else venv")
@@ -51,7 +51,7 @@ def add_commands(commands: Commands) -> None:
 
 def _conformance(options: argparse.Namespace) -> int:
     registry, facts, cache = registry_of(options), read_host(), cache_dir()
-    names = options.backend or list(registry)
+    names = options.backend or [name for name, spec in registry.items() if "cpu" in spec.devices]
     backends = tuple(registry.find(name, where="--backend") for name in dict.fromkeys(names))
     if options.test_time <= 0 or options.test_memory < 256 or not 1 <= options.threads <= len(facts.usable_cpus):
         raise ConfigError(
