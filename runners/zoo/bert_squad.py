@@ -75,7 +75,9 @@ def _network() -> Any:
 
         def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
             embeddings = self.bert.embeddings
-            tokens = embeddings.word_embeddings(input_ids) + embeddings.token_type_embeddings(token_type_ids)
+            # One-hot, as the original has it: a converter that tries a graph with integers of its own finds no row 7 of two.
+            second, rows = token_type_ids.to(self.qa_outputs.weight.dtype)[:, :, None], embeddings.token_type_embeddings.weight
+            tokens = embeddings.word_embeddings(input_ids) + (1.0 - second) * rows[0] + second * rows[1]
             embedded = embeddings.LayerNorm(tokens + embeddings.position_embeddings.weight[:LENGTH])
             logits = self.qa_outputs(encoded(self.bert, embedded, attention_mask))
             return logits[:, :, 0], logits[:, :, 1]
