@@ -15,7 +15,7 @@ from jaxonnxruntime import call_onnx
 from .base import Adapter as BaseAdapter
 from .base import CacheUse, Evidence, Feeds, Params, Unsupported
 from .cpu_identity import cpu_identity
-from .jax_lower import is_wide, lower
+from .jax_lower import check_fixed, is_wide, lower
 from .static_onnx import load_pinned, outputs_of, shapes_for
 
 PRECISIONS = ("highest", "high", "default")
@@ -52,6 +52,8 @@ class Adapter(BaseAdapter):
         os.environ["NPROC"] = str(params.threads)  # the size of XLA's pool of threads, read when the client is made
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_default_matmul_precision", self._precision)
+        # What shapes give is fixed too, which the importer allows only so; `check_fixed` refuses what inputs' values give.
+        jaxonnxruntime.config.update("jaxort_only_allow_initializers_as_static_args", val=False)
         self._set_cache()
         self._device = jax.devices()[0]
 
@@ -94,6 +96,7 @@ class Adapter(BaseAdapter):
         declared = load_pinned(self._path, names, shapes_for(params.samples, names, rows))
         outputs = outputs_of(declared)
         model = lower(declared)
+        check_fixed(model, names)
         if is_wide(model):  # never switched off: another model of this process may need it
             self._wide = True
             jax.config.update("jax_enable_x64", val=True)

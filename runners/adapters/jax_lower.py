@@ -5,7 +5,7 @@ versions only. What ONNX itself defines as a function of others is written out b
 """
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from .base import Unsupported
 
 RAISED_TO = 16  # of most operators the importer has the version of this opset
 ROUNDS = 4  # a function of functions of functions
+# Inputs (by position) that the importer fixes while it traces.
+FIXED = {"Slice": (1, 2, 3, 4), "Range": (0, 1, 2), "ConstantOfShape": (0,), "NonZero": (0,), "OneHot": (1,), **dict.fromkeys((
+    "Reshape", "Expand", "Unsqueeze", "Squeeze", "Split", "Pad", "TopK", "Trilu", "ReduceSum", "ReduceMean", "ReduceMax"), (1,))}
 WIDE = ("INT64", "UINT64", "DOUBLE")
 
 
@@ -43,6 +46,16 @@ def lower(model: Any) -> Any:
         return model
     which = f"the operator {names[0]}" if len(names) == 1 else f"the operators {', '.join(names)}"
     raise Unsupported(f"jaxonnxruntime has no translation of {which} as of opset {_opset(model)}")
+
+
+def check_fixed(model: Any, inputs: Sequence[str]) -> None:
+    """Raises Unsupported where the trace would fix what depends on the values of the inputs, and not on their shapes alone."""
+    depends = set(inputs)
+    for node in model.graph.node:
+        if any(index < len(node.input) and node.input[index] in depends for index in FIXED.get(node.op_type, ())):
+            raise Unsupported(f"the operator {node.op_type} takes its shape or axes from the inputs' values, which a trace fixes")
+        if node.op_type not in ("Shape", "Size") and depends.intersection(node.input):
+            depends.update(node.output)
 
 
 def is_wide(model: Any) -> bool:
