@@ -120,14 +120,15 @@ class Adapter(BaseAdapter):
         return bool(self._call.get_concrete_function().function_def.attr["_XlaMustCompile"].b)
 
     def _executed(self) -> Any:
-        context = importlib.import_module("tensorflow.python.eager.context")
-        context.enable_run_metadata()
+        context = importlib.import_module("tensorflow.python.eager.context").context()
+        context.enable_graph_collection()
+        context.clear_kernel_cache()  # graphs are collected while they are instantiated
         try:
             self.predict({name: array[:1] if self._params.batchable else array[0]
                           for name, array in self._params.samples.items()})
             graphs = list(context.export_run_metadata().partition_graphs)
         finally:
-            context.disable_run_metadata()
+            context.disable_graph_collection()
         kinds: Dict[str, int] = {}
         devices: Dict[str, int] = {}
         for node in (node for graph in graphs for node in graph.node):

@@ -38,12 +38,8 @@ def convert(path: str, out_dir: str, params: ConvertParams) -> Converted:
     graph, any_batch = prepared(path, params)
     with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
         keras, layout = _converted(graph, path, scratch, params, any_batch)
-        frozen = _frozen(keras, layout, graph)
-        tf = _tensorflow()
-        holder = tf.Module()
-        holder.frozen = frozen
         saved = os.path.join(scratch if params.precision == "int8" else out_dir, SAVED)
-        tf.saved_model.save(holder, saved, signatures={SIGNATURE: frozen})
+        _save(keras, layout, saved)
         layout.write(out_dir)
         if params.precision == "int8":
             _write(_lite(saved, _calibration(params, layout)), out_dir)
@@ -157,32 +153,28 @@ def _tensorflow() -> Any:
     return importlib.import_module("tensorflow")
 
 
-def _frozen(keras: Any, layout: Layout, graph: Any) -> Any:
-    """A concrete function with weights as constants, whose inputs and outputs have the layout's names."""
+def _save(keras: Any, layout: Layout, folder: str) -> None:
+    """A SavedModel with one signature, whose inputs and outputs have the layout's names.
+
+    Variables stay variables, as onnx2tf leaves them: where they are constants, TensorFlow with oneDNN makes layer
+    normalisations into `_MklLayerNorm`, and MiniLM's answers are then 3 % off (2.19 and 2.21).
+    """
     tf = _tensorflow()
-    free = importlib.import_module("tensorflow.python.framework.convert_to_constants").convert_variables_to_constants_v2
-    del graph
     by_name = {_plain(tensor.name): tensor for tensor in keras.inputs}
     ordered = [by_name.get(_plain(one.name), keras.inputs[index]) for index, one in enumerate(layout.inputs)]
     place = [next(i for i, own in enumerate(ordered) if own is tensor) for tensor in keras.inputs]
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=one.inner) for one, tensor in zip(layout.inputs, ordered)]
 
-    def whole(*arrays: Any) -> Dict[str, Any]:
+    @tf.function(input_signature=specs, autograph=False)
+    def served(*arrays: Any) -> Dict[str, Any]:
         found = keras([arrays[i] for i in place])
         found = list(found) if isinstance(found, (list, tuple)) else [found]
         return {one.inner: tf.identity(value, name=one.inner) for one, value in zip(layout.outputs, found)}
 
-    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=one.inner) for one, tensor in zip(layout.inputs, ordered)]
-    concrete = tf.function(whole, autograph=False).get_concrete_function(*specs)
-    constant = free(concrete, lower_control_flow=False)
-    names = [one.inner for one in layout.inputs]
-
-    @tf.function(input_signature=specs, autograph=False)
-    def served(*arrays: Any) -> Dict[str, Any]:
-        found = constant(*[tf.identity(array, name=f"{name}_given") for name, array in zip(names, arrays)])
-        return {one.inner: value for one, value in zip(layout.outputs, found)}
-
-    served.frozen = constant
-    return served.get_concrete_function()
+    holder = tf.Module()
+    holder.kept = list(keras.variables)  # not the Keras model itself, which would be traced once more per layer
+    holder.served = served
+    tf.saved_model.save(holder, folder, signatures={SIGNATURE: served.get_concrete_function()})
 
 
 def _lite(saved: str, samples: Any) -> bytes:

@@ -36,9 +36,9 @@ def prepared(path: str, params: ConvertParams) -> Tuple[Any, bool]:
     model = onnx.load(path)
     free = _folded(model, params, _stand_in(model)) if params.batchable else None
     graph = free if free is not None else _folded(model, params, None)
-    for_lite = graph if graph is not None else model
-    reorder_gelu(for_lite)
-    return for_lite, free is not None
+    made = graph if graph is not None else model
+    reorder_gelu(made)
+    return made, free is not None
 
 
 def _stand_in(model: Any) -> int:

@@ -46,14 +46,11 @@ def test_threads_are_read_back(threads: int, inter: int, runner: Runner, small: 
     assert (detail["intra_op_threads"], detail["inter_op_threads"]) == (threads, inter)
 
 
-def test_onednn_and_grappler_change_what_is_executed(runner: Runner, small: Converted) -> None:
-    plain = measured(runner, small)["detail"]
-    without = measured(runner, small, settings={"onednn": False})["detail"]
-    unoptimised = measured(runner, small, settings={"grappler": False})["detail"]
-    assert (plain["onednn"], without["onednn"]) == (True, False)
-    assert (plain["grappler"], unoptimised["grappler"]) == (True, False)
-    assert unoptimised["operators"] > plain["operators"] > 0
-    assert "_FusedConv2D" not in unoptimised["operator_types"]
+def test_without_onednn_none_of_its_kernels_is_executed(runner: Runner, small: Converted) -> None:
+    found = [measured(runner, small, settings={"onednn": wanted})["detail"] for wanted in (True, False)]
+    assert [detail["onednn"] for detail in found] == [True, False]
+    assert [any(kind.startswith("_Mkl") for kind in detail["operator_types"]) for detail in found] == [True, False]
+    assert all(detail["operators"] > 0 for detail in found)
 
 
 def test_xla_compiles_the_whole_or_says_so(runner: Runner, small: Converted) -> None:
@@ -78,7 +75,12 @@ def test_one_conversion_gives_both_backends_the_reference_s_answers(name: str, r
     assert result["failure"] is None
     assert path is not None
     assert result["artifact"]["lacking"] == {}
-    assert measured(runner, (model, path))["batching"] == "native"
+    evidence = measured(runner, (model, path))
+    assert evidence["batching"] == "native"
+    if name == "minilm":  # a graph in which there is something to optimise
+        plain = measured(runner, (model, path), settings={"grappler": False})["detail"]
+        assert (evidence["detail"]["grappler"], plain["grappler"]) == (True, False)
+        assert evidence["detail"]["operators"] < plain["operators"]
     lite = runner.trial("litert", model, path.parent / "model.tflite", batches=(1, 3))
     assert all(cell["fidelity"]["rel_l2"] < 1e-4 for cell in lite["cells"])
     assert lite["evidence"]["executed_on"][0] == "XNNPACK"
