@@ -38,6 +38,8 @@ def run(job: Mapping[str, Any], out_dir: str, events: EventLog) -> Dict[str, Any
         tests = _tests(job)
         limits = Limits(test_s=float(job["test_s"]), import_s=float(job["import_s"]), memory_mb=int(job["memory_mb"]))
         threads = int(job["threads"])
+        if job["stage"] == "convert":
+            str(job["output"])  # the format that is wanted, where a conversion makes several
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise JobError("the job of conformance tests cannot be used: {!r}".format(error)) from None
     if job["stage"] not in STAGES:

@@ -149,11 +149,12 @@ def test_conversions_come_first_and_what_they_made_is_loaded(tmp_path: Path) -> 
     assert {name: one["status"] for name, one in found.items()} == {"right": "passed", "wrong": "failed"}
 
 
-@pytest.mark.parametrize("missing", ["suite", "test_s", "threads", "tests"])
+@pytest.mark.parametrize("missing", ["suite", "test_s", "threads", "tests", "output"])
 def test_a_job_that_lacks_something_is_refused_with_its_name(tmp_path: Path, missing: str) -> None:
     command = write_job(tmp_path, ["right"])
     job = json.loads((tmp_path / "job.json").read_text())
     del job[missing]
+    job["stage"] = "convert"
     (tmp_path / "job.json").write_text(json.dumps(job))
     subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert missing in json.loads((tmp_path / "out" / "result.json").read_text())["failure"]["message"]
