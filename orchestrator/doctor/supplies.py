@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,15 +59,14 @@ def _free_gb(path: Path) -> float | None:
     return None
 
 
-def locked_pythons(images: Path, machine: str) -> tuple[str, ...]:
-    """Pythons ("3.11") for which every environment below `images` has a lock for this machine, newest first."""
-    per_env: dict[Path, set[str]] = {}
-    for path in images.rglob("lock-*.txt"):
+def locked_pythons(images: Path, machine: str) -> dict[str, frozenset[str]]:
+    """For each environment below `images` ("ncnn/converter"), the Pythons ("3.11") that it has a lock for on this machine."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(images.rglob("lock-*.txt")):
         lock = parse_lock_name(path.name)
         if lock is not None:
-            per_env.setdefault(path.parent, set()).update({lock[0]} if lock[1] == machine else ())
-    common = set.intersection(*per_env.values()) if per_env else set()
-    return tuple(sorted(common, key=lambda python: int(python.partition(".")[2]), reverse=True))
+            found.setdefault(path.parent.relative_to(images).as_posix(), set()).update({lock[0]} if lock[1] == machine else ())
+    return {name: frozenset(pythons) for name, pythons in found.items()}
 
 
 def find_pythons(minors: Iterable[int] = range(8, 15)) -> tuple[Interpreter, ...]:
@@ -96,19 +96,22 @@ def _has_venv(path: str, minor: int) -> bool | None:
     return words[1] == "True" if done.returncode == 0 and words[:1] == [str(minor)] else None
 
 
-def check_pythons(wanted: Sequence[str], found: Sequence[Interpreter]) -> tuple[Check, ...]:
-    """Can `venv` isolation install from the locks with an interpreter of this machine?"""
-    here = ", ".join(python.version for python in found) or "none"
-    locks = " and ".join(wanted) or "no Python on this machine's architecture"
-    usable = [python for python in found if python.version in wanted]
-    able = next((python for python in usable if python.has_venv), None)
-    if able is not None:
-        text = f"{here}; the locks are for {locks}: {able.path}"
+def check_pythons(locked: Mapping[str, Set[str]], found: Sequence[Interpreter]) -> tuple[Check, ...]:
+    """Which environments `venv` isolation can install from their locks with the interpreters of this machine."""
+    able = {python.version for python in found if python.has_venv}
+    here = {python.version for python in found}
+    lacking = {name: pythons for name, pythons in locked.items() if not pythons & able}
+    text = f"{', '.join(python.version for python in found) or 'none'}: {len(locked) - len(lacking)} of {len(locked)} environments"
+    if not lacking:
         return (Check(name="pythons", verdict=Verdict.GOOD, found=text),)
-    if usable:
-        todo = f"apt install python{usable[0].version}-venv (needed for --isolation venv only)"
-        text = f"{usable[0].path} cannot make virtual environments"
-        return (Check(name="pythons", verdict=Verdict.WARN, found=text, do=todo),)
-    todo = f"install Python {wanted[0]} for --isolation venv" if wanted else "lock the backends for this architecture"
-    text = f"{here}; the locks of all backends are for {locks}"
-    return (Check(name="pythons", verdict=Verdict.WARN, found=text, do=f"{todo}; containers bring their own Python"),)
+    text += f"; not {', '.join(sorted(lacking)[:4])}" + (" …" if len(lacking) > 4 else "")
+    bare = sorted({version for pythons in lacking.values() for version in pythons & here})
+    wanted = Counter(version for pythons in lacking.values() for version in pythons).most_common(1)
+    if bare:
+        todo = f"apt install python{bare[0]}-venv (needed for --isolation venv only)"
+    elif wanted:
+        todo = f"install Python {wanted[0][0]} for --isolation venv; containers bring their own Python"
+    else:
+        todo = "lock the backends for this architecture (infermatrix lock)"
+    verdict = Verdict.WARN if len(lacking) == len(locked) else Verdict.NOTE
+    return (Check(name="pythons", verdict=verdict, found=text, do=todo),)

@@ -141,6 +141,7 @@ def test_torch_says_how_gradients_and_kernels_are_switched(settings: dict[str, A
     assert {name: detail[name] for name in said} == said
 
 
+@pytest.mark.heavy
 def test_torch_compile_says_what_it_was_told_to_try(
         convolutions: Prepared, converted: Callable[[str], Path], runner: Runner) -> None:
     if shutil.which("g++") is None:

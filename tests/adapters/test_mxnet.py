@@ -8,7 +8,7 @@ import pytest
 
 from tests.adapters.jobs import Prepared, Runner
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from tests.adapters.breadth import is_right, outcome, refusal
 from tests.adapters.jobs import Prepared, Runner
 from tests.adapters.strange import double, embedding, loop, opset7
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 
 
 def traced(runner: Runner, folder: Path, **changes: Any) -> dict[str, Any]:

@@ -45,15 +45,11 @@ def test_the_engines_disk_is_looked_at_only_on_this_machine(tmp_path: Path) -> N
     assert len(check_disk(tmp_path, engine(local=False, data_root=str(tmp_path)))) == 1
 
 
-def test_only_pythons_that_all_environments_are_locked_for_count(tmp_path: Path) -> None:
-    locks = ("a/lock-cp311-x86_64.txt", "a/lock-cp313-x86_64.txt", "a/lock-cp39-x86_64.txt",
-             "b/lock-cp313-x86_64.txt", "b/lock-cp39-x86_64.txt", "b/lock-cp311-aarch64.txt")  # fmt: skip
-    for lock in locks:
+def test_every_environment_has_the_pythons_of_its_locks_for_this_machine(tmp_path: Path) -> None:
+    for lock in ("a/lock-cp311-x86_64.txt", "a/lock-cp39-x86_64.txt", "b/lock-cp310-x86_64.txt", "b/converter/lock-cp311-aarch64.txt"):
         put(tmp_path / lock, "")
-    assert locked_pythons(tmp_path, "x86_64") == ("3.13", "3.9")
-    put(tmp_path / "b/converter/lock-cp39-x86_64.txt", "")
-    assert locked_pythons(tmp_path, "x86_64") == ("3.9",)
-    assert locked_pythons(tmp_path, "riscv64") == ()
+    assert locked_pythons(tmp_path, "x86_64") == {
+        "a": {"3.11", "3.9"}, "b": {"3.10"}, "b/converter": frozenset()}  # fmt: skip
 
 
 def test_the_running_python_is_found_and_starts() -> None:
@@ -73,12 +69,21 @@ def test_an_interpreter_that_does_not_start_is_left_out(tmp_path: Path, monkeypa
 
 def test_pythons_are_judged_against_the_locks() -> None:
     able = Interpreter(version="3.11", path="/usr/bin/python3.11", has_venv=True)
-    bare = Interpreter(version="3.11", path="/usr/bin/python3.11", has_venv=False)
+    bare = Interpreter(version="3.10", path="/usr/bin/python3.10", has_venv=False)
     old = Interpreter(version="3.9", path="/usr/bin/python3.9", has_venv=True)
-    assert check_pythons(["3.11"], [old, able])[0].verdict is Verdict.GOOD
-    assert "python3.11-venv" in check_pythons(["3.11"], [bare])[0].do
-    assert "install Python 3.11" in check_pythons(["3.11"], [old])[0].do
-    assert check_pythons([], [able])[0].verdict is Verdict.WARN
+    locked = {"most": {"3.11", "3.12"}, "one": {"3.10"}}
+
+    def judged(*found: Interpreter, of: dict[str, set[str]] = locked) -> tuple[Verdict, str, str]:
+        (check,) = check_pythons(of, found)
+        return check.verdict, check.found, check.do
+
+    assert judged(able, of={"most": {"3.11"}}) == (Verdict.GOOD, "3.11: 1 of 1 environments", "")
+    verdict, text, todo = judged(able, bare)
+    assert (verdict, text) == (Verdict.NOTE, "3.11, 3.10: 1 of 2 environments; not one")
+    assert "python3.10-venv" in todo
+    assert "install Python 3.10" in judged(able)[2]
+    assert judged(old)[0] is Verdict.WARN
+    assert "lock the backends" in judged(able, of={"most": set()})[2]
 
 
 def test_the_base_is_looked_for_in_the_order_of_the_build() -> None:
