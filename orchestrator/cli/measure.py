@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from orchestrator.cli.common import IMAGES, RESULTS, RUNNERS, Commands, add, add_backends, program, registry_of
@@ -15,8 +15,10 @@ from orchestrator.config.matrix import MatrixConfig, load_matrix
 from orchestrator.config.modelfiles import config_for_models
 from orchestrator.config.overrides import parse_only, parse_shapes
 from orchestrator.counting import several
-from orchestrator.environments import models_env, named_interpreters
+from orchestrator.doctor.supplies import free_mb
+from orchestrator.environments import MODELS_ENV, models_env, named_interpreters
 from orchestrator.errors import ConfigError
+from orchestrator.facts.sizes import load as load_sizes
 from orchestrator.hostfacts import read_host
 from orchestrator.images.builders import Builder
 from orchestrator.images.cache import cache_dir
@@ -26,7 +28,9 @@ from orchestrator.model import IsolationKind
 from orchestrator.models.catalogue import ZOO
 from orchestrator.models.prepare import prepare_file
 from orchestrator.models.weights import bring
+from orchestrator.models.zoo import ZOO_FORMATS
 from orchestrator.modelset import ModelSet
+from orchestrator.plan.disk import DiskNeed, disk_lines, disk_need
 from orchestrator.plan.modelnotes import inspect_models
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.plan.text import plan_json, plan_lines
@@ -103,8 +107,19 @@ def _plan(options: argparse.Namespace) -> int:
     used = {name for cell in plan.cells for name in cell.members}
     notes = [note for model in inspected if model.name in used for note in model.notes]
     plan = replace(plan, warnings=(*plan.warnings, *notes))
-    print(json.dumps(plan_json(plan), indent=1) if options.json else "\n".join(plan_lines(plan)))
+    need, free_mb = _disk(plan, options)
+    if options.json:
+        print(json.dumps({**plan_json(plan), "disk": {**asdict(need), "free_mb": free_mb}}, indent=1))
+    else:
+        print("\n".join([*plan_lines(plan), "", *disk_lines(need, config.isolation, free_mb)]))
     return 0
+
+
+def _disk(plan: Plan, options: argparse.Namespace) -> tuple[DiskNeed, float | None]:
+    """What the plan takes, and what the cache's file system has left."""
+    need = disk_need(plan, registry_of(options), load_sizes(RESULTS), formats=ZOO_FORMATS, exporter=MODELS_ENV,
+                     parameters={model.name: model.parameters for model in ZOO.values()})
+    return need, free_mb(cache_dir())
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -137,6 +152,8 @@ def _run(options: argparse.Namespace) -> int:
     for line in standing(rundir.folder, program(), named=options.out is not None):
         console.say(line)
     rundir.begin(plan, choice.kind, choice.reason, facts)
+    need, free_mb_now = _disk(plan, options)
+    console.say(disk_lines(need, choice.kind, free_mb_now)[0])
     work = Work(
         plan=plan, registry=registry, facts=facts, models=models, cache=cache, rundir=rundir, choice=choice,
         builder=Builder.chosen(options.builder), stop=Stop(), say=console.say,

@@ -35,12 +35,13 @@ def check_disk(cache: Path, answer: EngineAnswer, *, needed_gb: float = NEEDED_G
     places = [("cache", cache)]
     if answer.available and answer.local and answer.data_root:
         places.append(("engine", Path(answer.data_root)))
-    return tuple(_judge_disk(name, path, _free_gb(path), needed_gb) for name, path in places)
+    return tuple(_judge_disk(name, path, free_mb(path), needed_gb) for name, path in places)
 
 
-def _judge_disk(name: str, path: Path, free_gb: float | None, needed_gb: float) -> Check:
-    if free_gb is None:
+def _judge_disk(name: str, path: Path, free: float | None, needed_gb: float) -> Check:
+    if free is None:
         return Check(name="disk", verdict=Verdict.NOTE, found=f"{name} {path}: cannot be looked at")
+    free_gb = free / 1e3
     found = f"{name} {path}: {free_gb:.1f} GB free"
     if free_gb >= needed_gb:
         return Check(name="disk", verdict=Verdict.GOOD, found=found)
@@ -50,10 +51,11 @@ def _judge_disk(name: str, path: Path, free_gb: float | None, needed_gb: float) 
     return Check(name="disk", verdict=verdict, found=found, do=todo)
 
 
-def _free_gb(path: Path) -> float | None:
+def free_mb(path: Path) -> float | None:
+    """Of the file system that `path` is on or will be made on; None where it cannot be asked."""
     for folder in (path, *path.parents):  # the folder itself may not have been made yet
         try:
-            return shutil.disk_usage(folder).free / 1e9
+            return shutil.disk_usage(folder).free / 1e6
         except OSError:
             continue
     return None
@@ -101,7 +103,8 @@ def check_pythons(locked: Mapping[str, Set[str]], found: Sequence[Interpreter]) 
     able = {python.version for python in found if python.has_venv}
     here = {python.version for python in found}
     lacking = {name: pythons for name, pythons in locked.items() if not pythons & able}
-    text = f"{', '.join(python.version for python in found) or 'none'}: {len(locked) - len(lacking)} of {len(locked)} environments"
+    versions = ", ".join(python.version for python in found) or "none"
+    text = f"{versions}: {len(locked) - len(lacking)} of {len(locked)} environments"
     if not lacking:
         return (Check(name="pythons", verdict=Verdict.GOOD, found=text),)
     text += f"; not {', '.join(sorted(lacking)[:4])}" + (" …" if len(lacking) > 4 else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 from orchestrator.conformance.results import SCHEMA, score
 from orchestrator.errors import ResultError
 from orchestrator.facts.kept import Fact, load_ended, load_facts
+from orchestrator.facts.sizes import FILE, parse_sizes
+from orchestrator.facts.sizes import SCHEMA as SIZES
 from orchestrator.images.locks import read_lock
 from orchestrator.model import BackendSpec
 from orchestrator.records import read_json
@@ -54,7 +57,7 @@ def measured(spec: BackendSpec, results: Sequence[Path]) -> dict[str, Fact]:
     """ONNX coverage, install size, packages and import time, with the command that measured them."""
     document = next(filter(None, (_document(folder / f"{spec.name}.json") for folder in results)), None)
     if document is None:
-        return dict.fromkeys(MEASURED, Fact(value=None, why=NOT_MEASURED.format(spec.name)))
+        return dict.fromkeys(MEASURED, Fact(value=None, why=NOT_MEASURED.format(spec.name))) | _sizes(spec, results)
     environment = document["environment"]
     values = {
         "onnx": score(document), "size_mb": environment.get("size_mb"), "packages": environment.get("packages"),
@@ -66,6 +69,18 @@ def measured(spec: BackendSpec, results: Sequence[Path]) -> dict[str, Fact]:
                    why="the run could not tell" if value is None else None)
         for name, value in values.items()
     }
+
+
+def _sizes(spec: BackendSpec, results: Sequence[Path]) -> dict[str, Fact]:
+    """Where no conformance test ran: what the environment took when it was installed."""
+    for path in dict.fromkeys(folder.parent / FILE for folder in results):
+        with contextlib.suppress(ResultError):
+            whole = read_json(path, schema=SIZES)
+            if (size := parse_sizes(whole, path).get(spec.env.name)) is not None:
+                values = {"size_mb": str(size.installed_mb), "packages": str(size.packages)}
+                source, day = str(whole["command"]), str(whole["date"])
+                return {name: Fact(value=value, source=source, date=day) for name, value in values.items()}
+    return {}
 
 
 def _declared(value: str | None, source: str, why: str | None = None) -> Fact:

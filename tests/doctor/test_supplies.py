@@ -46,10 +46,9 @@ def test_the_engines_disk_is_looked_at_only_on_this_machine(tmp_path: Path) -> N
 
 
 def test_every_environment_has_the_pythons_of_its_locks_for_this_machine(tmp_path: Path) -> None:
-    for lock in ("a/lock-cp311-x86_64.txt", "a/lock-cp39-x86_64.txt", "b/lock-cp310-x86_64.txt", "b/converter/lock-cp311-aarch64.txt"):
-        put(tmp_path / lock, "")
-    assert locked_pythons(tmp_path, "x86_64") == {
-        "a": {"3.11", "3.9"}, "b": {"3.10"}, "b/converter": frozenset()}  # fmt: skip
+    for lock in ("a/lock-cp311-x86_64", "a/lock-cp39-x86_64", "b/lock-cp310-x86_64", "b/converter/lock-cp311-aarch64"):
+        put(tmp_path / f"{lock}.txt", "")
+    assert locked_pythons(tmp_path, "x86_64") == {"a": {"3.11", "3.9"}, "b": {"3.10"}, "b/converter": frozenset()}
 
 
 def test_the_running_python_is_found_and_starts() -> None:
