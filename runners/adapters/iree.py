@@ -4,25 +4,18 @@ Compiled on the machine that measures, in every trial (or taken from the kept ca
 """
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import iree.runtime as runtime
 import numpy as np
 
 from .base import Adapter as BaseAdapter
-from .base import CacheUse, Evidence, Feeds, Params, Unsupported
+from .base import Evidence, Feeds, Params, Unsupported
+from .child_compiler import ChildCompiler
 from .cpu_identity import cpu_identity
-from .iree_compile import ABOUT, EXIT_UNSUPPORTED, MODULE, REASON
-from .static_onnx import shapes_for
+from .iree_compile import MODULE
 
-RUNNERS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LEVELS = ("O0", "O1", "O2", "O3")
 DEVICES = ("auto", "local-task", "local-sync")
 CHANNELS_LAST = "--iree-preprocessing-pass-pipeline=builtin.module(util.func(iree-preprocessing-convert-conv-to-channels-last))"
@@ -53,21 +46,21 @@ class Adapter(BaseAdapter):
         self._driver = wanted if wanted != "auto" else "local-sync" if params.threads == 1 else "local-task"
         if self._driver == "local-sync" and params.threads != 1:
             raise Unsupported("the driver local-sync computes on the caller's thread alone; ask for one thread or for local-task")
-        self._path, self._params = path, params
+        self._params = params
         # The count, not the mode "physical_cores": that one pins threads to CPUs without asking for this process's affinity.
         runtime.flags.parse_flags(
             f"--task_topology_group_count={params.threads}", f"--task_worker_stack_size={WORKER_STACK}",
             f"--task_worker_spin_us={int(params.settings.get('spin_us') or 0)}")
         self._config = runtime.Config(self._driver)
         self._by_rows: Dict[Optional[int], Compiled] = {}
-        self._from_cache = 0
+        self._compiler = ChildCompiler("iree_compile", path, params, {"flags": self._flags()}, self.versions())
 
     def compile(self, example: Feeds) -> bool:
         """A module for each batch size that will be measured."""
         del example
         params = self._params
         for rows in params.batches if params.batchable else (None,):
-            self._by_rows[rows] = self._load(self._module(rows))
+            self._by_rows[rows] = self._load(*self._compiler.folder(rows))
         return True
 
     def predict(self, inputs: Feeds) -> List[np.ndarray]:
@@ -90,10 +83,6 @@ class Adapter(BaseAdapter):
         fallback = None
         if workers != expected:
             fallback = f"{expected} worker threads were asked for, IREE's runtime made {workers}"
-        kept = None
-        if self._params.keep_cache:
-            kept = CacheUse(kind="compiled module", hit=self._from_cache == len(self._by_rows) > 0,
-                            detail={"modules": len(self._by_rows), "from_cache": self._from_cache})
         return Evidence(
             device="cpu", executed_on=[f"IREE llvm-cpu on {self._driver}"], fallback=fallback,
             batching="native" if self._params.batchable else "fixed",
@@ -101,7 +90,7 @@ class Adapter(BaseAdapter):
                     "flags": self._flags(),
                     "compiled_batches": [rows or self._params.fixed_batch for rows in self._by_rows],
                     "processor": cpu_identity()},
-            cache=kept)
+            cache=self._compiler.cache_use())
 
     def versions(self) -> Dict[str, str]:
         """The compiler's distribution is the backend's; compiler and runtime are released together."""
@@ -121,41 +110,7 @@ class Adapter(BaseAdapter):
                  f"--iree-llvmcpu-stack-allocation-limit={int(settings.get('stack_limit') or 262144)}"]
         return flags + ([CHANNELS_LAST] if settings.get("channels_last", True) else [])
 
-    def _module(self, rows: Optional[int]) -> str:
-        """The folder that holds the compiled module and what is known of it."""
-        params = self._params
-        shapes = shapes_for(params.samples, params.input_order, rows)
-        root = params.cache_dir or tempfile.mkdtemp(prefix="iree-")
-        kept = os.path.join(root, "iree-" + self._key(shapes))
-        if params.keep_cache and os.path.exists(os.path.join(kept, ABOUT)):
-            self._from_cache += 1
-            return kept
-        folder = tempfile.mkdtemp(dir=root, prefix="compiling-")
-        job = {"path": os.path.abspath(self._path), "names": list(params.input_order), "shapes": shapes, "flags": self._flags(),
-               "folder": os.path.abspath(folder)}
-        with open(os.path.join(folder, "job.json"), "w", encoding="utf-8") as file:
-            json.dump(job, file)
-        done = subprocess.run([sys.executable, "-m", "adapters.iree_compile", file.name], cwd=RUNNERS, check=False,
-                              stdin=subprocess.DEVNULL, stdout=sys.stderr)
-        if done.returncode == EXIT_UNSUPPORTED:
-            with open(os.path.join(folder, REASON), encoding="utf-8") as file:
-                raise Unsupported(file.read())
-        if done.returncode:
-            raise RuntimeError(f"IREE's compiler ended with exit code {done.returncode}")
-        shutil.rmtree(kept, ignore_errors=True)
-        os.rename(folder, kept)
-        return kept
-
-    def _key(self, shapes: List[Tuple[int, ...]]) -> str:
-        digest = hashlib.sha256(repr((shapes, self._flags(), cpu_identity(), sorted(self.versions().items()))).encode())
-        with open(self._path, "rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
-        return digest.hexdigest()[:24]
-
-    def _load(self, folder: str) -> Compiled:
-        with open(os.path.join(folder, ABOUT), encoding="utf-8") as file:
-            about = json.load(file)
+    def _load(self, folder: str, about: Dict[str, Any]) -> Compiled:
         module = runtime.load_vm_module(
             runtime.VmModule.mmap(self._config.vm_instance, os.path.join(folder, MODULE)), self._config)
         names = [name for name in module.vm_module.function_names if not name.startswith("__") and not name.endswith("$async")]

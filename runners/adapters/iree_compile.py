@@ -1,41 +1,20 @@
 """ONNX → MLIR → IREE's module of machine code, in a process of its own: the measured one stays free of the compiler.
 
-`python -m adapters.iree_compile JOB.json`, in the runner's folder; the job: path, names, shapes, flags, folder. Writes
-`module.vmfb` and `about.json` to the folder. Exit code 0, 3 (the model cannot be compiled: reason.txt says why) or another.
+The job (child_compiler.py) has `flags`; what comes out is `module.vmfb`.
 """
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
 from typing import Any, Dict, List
 
+from .child_compiler import Refused, main
 from .static_onnx import inputs_of, load_pinned, operators_of, opset_of, outputs_of
 
-EXIT_UNSUPPORTED = 3
 OPSET = 17  # the newest that the importer's conversions were made for; older files are raised to it
-MODULE, ABOUT, REASON = "module.vmfb", "about.json", "reason.txt"
-
-
-def main(arguments: List[str]) -> int:
-    """The command."""
-    with open(arguments[0], encoding="utf-8") as file:
-        job = json.load(file)
-    try:
-        about = compile_model(job)
-    except Refused as error:
-        with open(os.path.join(job["folder"], REASON), "w", encoding="utf-8") as file:
-            file.write(str(error))
-        return EXIT_UNSUPPORTED
-    with open(os.path.join(job["folder"], ABOUT), "w", encoding="utf-8") as file:
-        json.dump(about, file)
-    return 0
-
-
-class Refused(Exception):
-    """The importer or the compiler says that it cannot; the message is one sentence."""
+MODULE = "module.vmfb"
 
 
 def compile_model(job: Dict[str, Any]) -> Dict[str, Any]:
@@ -86,4 +65,4 @@ def explained(log: str, what: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], compile_model))
