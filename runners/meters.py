@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional
 
 from cgroups import Cgroup, Missing
+from foreign import Foreign
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _REPORTED = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "TBB_", "NUMEXPR_", "GOTO_")
@@ -169,6 +170,8 @@ class Surroundings:
 
     def __init__(self, cgroup: Cgroup) -> None:
         self._cgroup = cgroup
+        self._began = time.monotonic()
+        self._foreign = Reasons().get("", lambda: Foreign(sorted(os.sched_getaffinity(0))))
         self._load = _load1()
         self._steal = _steal()
         self._pressure = _pressure()
@@ -186,9 +189,17 @@ class Surroundings:
             "thread_variables": thread_variables(),
             "load1_start": _or(get, where + "load1_start", self._load), "load1_end": _or(get, where + "load1_end", _load1()),
             "steal_ticks": get(where + "steal_ticks", lambda: _since(self._steal, _steal())),
+            "foreign_ticks": get(where + "foreign_ticks", self._others), "watched_s": round(time.monotonic() - self._began, 3),
             "pressure_cpu_us": get(where + "pressure_cpu_us", lambda: _since(self._pressure, _pressure())),
             "clock_ns": clock_cost_ns(),
         }
+
+
+    def _others(self) -> int:
+        found: Optional[int] = self._foreign.ticks() if self._foreign is not None else None
+        if found is None:
+            raise Missing("this kernel does not show what others use of the trial's CPUs")
+        return found
 
 
 def clock_cost_ns() -> int:

@@ -20,10 +20,10 @@ from typing import Any, Dict, List, Sequence
 
 from probe import die_with_parent
 
-STEPS = 1_000  # 60 to 120 µs of plain Python
+STEPS = 500  # 30 to 60 µs of plain Python
 ROUNDS = 2  # of which the better one counts: the first may have been interrupted by what still spins
 MAX_CPUS = 8  # more would only be more of the same
-LOOK_EVERY_NS = 40_000_000  # the first inference after a look may find sleeping threads: not too often
+LOOK_EVERY_NS = 80_000_000  # 0.3 % of a core; and the first inference after a look may find sleeping threads
 ANSWER_LIMIT_S = 0.1
 FEWEST = 2  # looks that make a figure
 _SLOT = struct.Struct("<d")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +36,8 @@ from orchestrator.model import Ending, EnvSpec, IsolationKind, Outcome, ReadyEnv
 IO_DIR = "/mx/io"
 RUNNER = "/opt/infermatrix/runners/run.py"
 USER = "65532:65532"
-WAIT_STEP_S = 1  # how long a stop request or the deadline may go unnoticed
+WAIT_STEP_S = 1  # how long a stop request may go unnoticed
+ALIVE_EVERY_S = 10  # how long an engine that went away without a word may
 TERM_GRACE_S = 3
 TMP_SIZE = "2g"
 ENGINE_TIMEOUT_S = 60
@@ -176,27 +178,48 @@ class DockerIsolation:
             )
 
     def _wait(self, container: str, deadline: float, stop: Stop) -> Ending:
-        """Until the container is over. The SDK's `wait(timeout)` is an HTTP timeout and raises ConnectionError."""
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0 or stop.requested:
+        """Until the container is over. One request waits for it, beside: asking every second would cost CPU while it measures."""
+        ended, asked = _Ended(self._api, container, deadline), time.monotonic()
+        while not ended.event.wait(max(0.0, min(WAIT_STEP_S, deadline - time.monotonic()))):
+            now = time.monotonic()
+            if now >= deadline or stop.requested:
                 # Polite first: the runner writes what it has; what ignores SIGTERM is killed by the engine.
                 with contextlib.suppress(docker.errors.APIError):
                     self._api.stop(container, timeout=TERM_GRACE_S)
                 return Ending.INTERRUPTED if stop.requested else Ending.DEADLINE
-            try:
-                self._api.wait(container, timeout=WAIT_STEP_S)
-            except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
+            if now - asked >= ALIVE_EVERY_S:
+                asked = now
                 if not self._answers():
-                    raise
-                continue
+                    raise requests.exceptions.ConnectionError("it answers no more")
+        if ended.error is None:
             return Ending.EXITED
+        if not isinstance(ended.error, requests.RequestException) or not self._answers():
+            raise ended.error
+        return self._wait(container, deadline, stop)  # only the connection was lost
 
     def _answers(self) -> bool:
         try:
             return bool(self._api.ping())
         except ENGINE_ERRORS:
             return False
+
+
+class _Ended:
+    """A request that waits for a container's end in a thread of its own; `event` is set then, or where the request failed."""
+
+    def __init__(self, api: docker.APIClient, container: str, deadline: float) -> None:
+        self.event = threading.Event()
+        self.error: Exception | None = None
+        limit_s = max(0.0, deadline - time.monotonic()) + ENGINE_TIMEOUT_S  # the trial's own deadline comes first
+        threading.Thread(target=self._follow, args=(api, container, limit_s), daemon=True).start()
+
+    def _follow(self, api: docker.APIClient, container: str, limit_s: float) -> None:
+        try:
+            api.wait(container, timeout=int(limit_s) + 1)
+        except ENGINE_ERRORS as error:
+            self.error = error
+        finally:
+            self.event.set()
 
 
 def gpu_requests(uuid: str | None) -> list[docker.types.DeviceRequest]:

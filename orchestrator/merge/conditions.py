@@ -16,6 +16,7 @@ CLOCK_MOVES = 0.1  # of the trials: where more have another clock at their end t
 SHARED_FACTOR = 1.5  # middle compute reading, slower by more: other work on the same CPUs
 MEMORY_FRACTION = 0.6  # of the peers' median bandwidth
 STEAL_FRACTION = 0.05  # of the CPU time that the trial's CPUs had
+FOREIGN_FRACTION = 0.1  # of the same, used by processes that are not the trial's
 _TICKS_PER_SECOND = 100  # USER_HZ, the unit of /proc/stat on every Linux machine
 _MIN_PEERS = 3  # a median of fewer says nothing about an outlier
 
@@ -54,6 +55,7 @@ class Trial:
     cpus: int
     load_start: float | None
     steal_fraction: float | None
+    foreign_fraction: float | None
     throttled: int
     gpu_foreign: int = 0  # processes of others seen on its GPU at once
     gpu_slowed: tuple[str, ...] = ()  # why the GPU's clocks were held down
@@ -102,6 +104,8 @@ def trial_of(record: Mapping[str, Any], key: TrialKey, known: Trial | None = Non
     affinity = environment.get("affinity")
     cpus = len(affinity) if isinstance(affinity, list) and affinity else _cores(record["cell"])
     steal, wall = _number(environment.get("steal_ticks"), at_least_zero=True), _number(record.get("wall_s"))
+    foreign = _number(environment.get("foreign_ticks"), at_least_zero=True)
+    watched = _number(environment.get("watched_s"))
     python = str(_part(result, "versions").get("python"))
     gpu = _part(record, "gpu")
     slowed = gpu.get("slowed_by")
@@ -111,6 +115,7 @@ def trial_of(record: Mapping[str, Any], key: TrialKey, known: Trial | None = Non
         cpus=cpus,
         load_start=_number(environment.get("load1_start"), at_least_zero=True),
         steal_fraction=None if steal is None or wall is None else steal / _TICKS_PER_SECOND / (wall * cpus),
+        foreign_fraction=None if foreign is None or watched is None else foreign / _TICKS_PER_SECOND / (watched * cpus),
         throttled=throttled, gpu_foreign=int(_number(gpu.get("foreign_processes")) or 0),
         gpu_slowed=tuple(map(str, slowed)) if isinstance(slowed, list) else (),
     )
@@ -230,6 +235,12 @@ def _steal_reason(trial: Trial) -> str | None:
     return f"the hypervisor withheld {100 * trial.steal_fraction:.0f} % of the CPU time (steal)"
 
 
+def _foreign_reason(trial: Trial) -> str | None:
+    if trial.foreign_fraction is None or trial.foreign_fraction <= FOREIGN_FRACTION:
+        return None
+    return f"other processes used {100 * trial.foreign_fraction:.0f} % of its CPUs' time"
+
+
 def _throttle_reason(trial: Trial) -> str | None:
     return f"throttled {trial.throttled} times by a CPU quota" if trial.throttled else None
 
@@ -243,7 +254,8 @@ def _gpu_slowed_reason(trial: Trial) -> str | None:
 
 
 _CONDITIONS: Mapping[str, Callable[[Trial], str | None]] = {
-    "foreign load": _load_reason, "CPU time withheld by the hypervisor": _steal_reason,
+    "foreign load": _load_reason, "other processes on the same CPUs": _foreign_reason,
+    "CPU time withheld by the hypervisor": _steal_reason,
     "throttling by a CPU quota": _throttle_reason, "other processes on the GPU": _gpu_foreign_reason,
     "a GPU that was too hot or short of power": _gpu_slowed_reason,
 }

@@ -55,7 +55,7 @@ def make_record(of: Cell, index: int = 0, median_ms: float = 2.0, *, status: str
             "versions": {"alpha": "1.2.3", "numpy": "2.0", "python": "3.11.2"},
             "phases": {"start_ms": 40.0, "import_ms": 200.0, "load_ms": 30.0, "compile_ms": None, "total_ms": 2000.0},
             "evidence": {"device": "cpu", "executed_on": ["CPU"], "fallback": None, "batching": "native", "detail": {}},
-            "environment": {"affinity": [0, 1], "load1_start": 0.4, "steal_ticks": 0},
+            "environment": {"affinity": [0, 1], "load1_start": 0.4, "steal_ticks": 0, "foreign_ticks": 3, "watched_s": 2.0},
             "probes": make_probes() if probes is None else probes,
             "null_reasons": {"phases.compile_ms": "it compiles while it loads"},
         } if ran else None,

@@ -131,6 +131,7 @@ def with_environment(index: int, **environment: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("environment", "word"), [
     ({"load1_start": 9.0}, "load average 9.0"), ({"steal_ticks": 120}, "withheld 20 %"),
+    ({"foreign_ticks": 120, "watched_s": 2.0}, "other processes used 30 % of its CPUs' time"),
 ])
 def test_a_disturbance_sets_a_trial_apart_only_where_it_is_the_exception(environment: dict[str, Any], word: str) -> None:
     calm = [make_record(CELL, i) for i in range(5)]
