@@ -1,21 +1,30 @@
-"""TensorRT-RTX: an ONNX file becomes an engine, for which no GPU is needed. Running engines is not built in yet.
+"""TensorRT-RTX: an ONNX file becomes an engine, for which no GPU is needed; where it is loaded, the driver decides.
 
-The first half of its compilation is this conversion; the second, kernels for the GPU at hand, is made where it is loaded.
+The first half of its compilation is this conversion; the second, kernels for the GPU at hand, is made when the engine's
+execution context is. Building is tried for real; running is **not verified on hardware**.
 """
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List
+import tempfile
+from typing import Dict
 
-from .base import Adapter as BaseAdapter
-from .base import ConvertParams, Params, Unsupported
+import numpy as np
+
+from .base import CacheUse, ConvertParams, Evidence, Feeds, Params, Unsupported
+from .cuda_memory import Cuda
+from .tensorrt_engine import DEVICE, EngineAdapter, Messages, Running, apply_precision, open_batch, parsed, refuse_device
 
 FILE = "model.engine"
-NO_INFERENCE = "running TensorRT-RTX engines is not built in yet (no GPU was at hand to try it on): only building them is"
+ARTIFACT_FORMATS = {".engine": "tensorrt_rtx"}
+TITLE = "TensorRT-RTX"
+PRECISIONS = ("fp32", "tf32", "fp16", "int8")
+NARROW = ("fp16", "int8")  # made by ONNX Runtime's tools, from the ONNX file
+CACHE_NOTE = "the engine is the conversion, which is kept; the kernels that are made from it where it is loaded are not"
 
 
-class Adapter(BaseAdapter):
-    """Loads an engine as far as it goes: the driver decides."""
+class Adapter(EngineAdapter):
+    """One engine; its kernels for this GPU are made in `compile`."""
 
     def __init__(self) -> None:
         import tensorrt_rtx_bindings as rtx
@@ -23,86 +32,70 @@ class Adapter(BaseAdapter):
         self._rtx = rtx
 
     def load(self, path: str, params: Params) -> None:
-        """Always `Unsupported`: without a driver with its words, with one because nothing runs the engine yet."""
-        del params
-        messages = _Messages(self._rtx)
+        """Raises Unsupported where the driver refuses, with TensorRT-RTX's words."""
+        refuse_device(params, TITLE)
+        self._params, self._messages = params, Messages(self._rtx)
+        self._runtime = self._rtx.Runtime(self._messages.logger)  # an engine lives no longer than its runtime
         with open(path, "rb") as file:
-            engine = self._rtx.Runtime(messages.logger).deserialize_cuda_engine(file.read())
-        if engine is None:
-            raise Unsupported(f"TensorRT-RTX cannot load the engine here: {messages.first('no reason given')}")
-        raise Unsupported(NO_INFERENCE)
+            self._engine = self._runtime.deserialize_cuda_engine(file.read())
+        if self._engine is None:
+            raise Unsupported(f"{TITLE} cannot load the engine here: {self._messages.first('no reason given')}")
+
+    def compile(self, example: Feeds) -> bool:
+        """The execution context, for which kernels are made."""
+        del example
+        self._running = Running(self._rtx, self._engine, Cuda(), self._params.output_order, self._messages)
+        return True
+
+    def evidence(self) -> Evidence:
+        """An engine runs on a GPU or not at all; which one, as the CUDA runtime names it."""
+        return Evidence(
+            device=DEVICE, executed_on=[TITLE],
+            detail={"gpu": self._running.cuda.device(), "types": self._running.types(), "layers": self._engine.num_layers},
+            cache=CacheUse(kind="none", note=CACHE_NOTE) if self._params.keep_cache else None,
+        )
 
     def versions(self) -> Dict[str, str]:
         """The distribution of the libraries."""
-        return {"tensorrt-rtx-cu13-libs": self._rtx.__version__}
+        return {"tensorrt-rtx-cu13-libs": self._rtx.__version__, "numpy": np.__version__}
 
 
 def convert(path: str, out_dir: str, params: ConvertParams) -> str:
     """Returns the engine's file name below `out_dir`.
 
+    Its networks are typed as the file is: fp16 and int8 are a conversion before.
+
     Raises:
         Unsupported: another precision or capability, or an operator, with TensorRT-RTX's own words.
     """
-    import tensorrt_rtx_bindings as rtx
+    if params.precision not in PRECISIONS:
+        raise Unsupported(f"{TITLE} has no {params.precision} here")
+    with tempfile.TemporaryDirectory() as scratch:
+        if params.precision in NARROW:
+            from .onnxruntime_convert import convert as narrowed
 
-    if params.precision not in ("fp32", "tf32"):
-        raise Unsupported(f"TensorRT-RTX has no {params.precision} here")
-    capability = str(params.settings.get("compute_capability", "SM89"))
-    if not capability.startswith("SM") or not hasattr(rtx.ComputeCapability, capability):
-        raise Unsupported(f"TensorRT-RTX builds for no compute capability {capability!r}")
-    messages = _Messages(rtx)
-    builder = rtx.Builder(messages.logger)
-    network = builder.create_network(1 << int(rtx.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = rtx.OnnxParser(network, messages.logger)
-    if not parser.parse_from_file(path):  # by path: it finds external data beside it
-        errors = [parser.get_error(number) for number in range(parser.num_errors)]
-        found = "; ".join(f"operator {error.node_operator()}: {error.desc()}" for error in errors)
-        raise Unsupported(f"TensorRT-RTX cannot read the model: {found[:300] or messages.first('no reason given')}")
-    config = builder.create_builder_config()
-    if params.precision == "fp32":  # TF32 is its default: ten bits of mantissa in every product
-        config.clear_flag(rtx.BuilderFlag.TF32)
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(getattr(rtx.ComputeCapability, capability), 0)
-    _open_batch(builder, network, config, int(params.settings.get("max_batch", 32)))
-    engine = builder.build_serialized_network(network, config)
-    if engine is None:
-        raise Unsupported(f"TensorRT-RTX built no engine: {messages.first('no reason given')}")
-    with open(os.path.join(out_dir, FILE), "wb") as file:
-        file.write(engine)
+            path = os.path.join(scratch, narrowed(path, scratch, params, symmetric=True))
+        _build(path, os.path.join(out_dir, FILE), params)
     return FILE
 
 
-def _open_batch(builder: Any, network: Any, config: Any, most: int) -> None:
-    """A profile from 1 to `most` where the model leaves its batch open. Raises Unsupported where it leaves more than that."""
-    profile, wanted = builder.create_optimization_profile(), False
-    for number in range(network.num_inputs):
-        tensor = network.get_input(number)
-        shape = tuple(tensor.shape)
-        if -1 in shape[1:]:
-            raise Unsupported(f"input {tensor.name} leaves more than its batch open: {shape}")
-        if shape and shape[0] == -1:
-            profile.set_shape(tensor.name, (1, *shape[1:]), (most, *shape[1:]), (most, *shape[1:]))
-            wanted = True
-    if wanted:
-        config.add_optimization_profile(profile)
+def _build(path: str, target: str, params: ConvertParams) -> None:
+    import tensorrt_rtx_bindings as rtx
 
-
-class _Messages:
-    """What the library says; its functions return None and tell why to the logger only."""
-
-    def __init__(self, rtx: Any) -> None:
-        said: List[str] = []
-
-        class Logger(rtx.ILogger):  # type: ignore[misc, name-defined]
-            def __init__(self) -> None:
-                rtx.ILogger.__init__(self)
-
-            def log(self, severity: Any, message: str) -> None:
-                if severity in (rtx.ILogger.ERROR, rtx.ILogger.INTERNAL_ERROR):
-                    said.append(message)
-
-        self.logger, self._said = Logger(), said
-
-    def first(self, otherwise: str) -> str:
-        """Its first complaint, shortened: what follows is the echo."""
-        return self._said[0][-300:] if self._said else otherwise
+    capability = str(params.settings.get("compute_capability", "SM89"))
+    if not capability.startswith("SM") or not hasattr(rtx.ComputeCapability, capability):
+        raise Unsupported(f"{TITLE} builds for no compute capability {capability!r}")
+    messages = Messages(rtx)
+    builder = rtx.Builder(messages.logger)
+    network, parser = parsed(rtx, builder, path, messages, TITLE)
+    config = builder.create_builder_config()
+    apply_precision(rtx, config, network, params.precision)
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(getattr(rtx.ComputeCapability, capability), 0)
+    open_batch(builder, network, config, 1, int(params.settings.get("max_batch", 32)))
+    engine = builder.build_serialized_network(network, config)
+    del parser  # the weights were its until here
+    if engine is None:
+        raise Unsupported(f"{TITLE} built no engine: {messages.first('no reason given')}")
+    with open(target, "wb") as file:
+        file.write(engine)
