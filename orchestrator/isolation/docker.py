@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from orchestrator.errors import BuildError
 from orchestrator.isolation.archive import CHUNK, TooLargeError, extract_bounded, file_archive
 from orchestrator.isolation.base import ENGINE_ERRORS, LOG_TAIL_BYTES, RESULT_FILE, Laps, Stop, place
 from orchestrator.isolation.events import read_events
+from orchestrator.isolation.gpurequest import gpu_request
 from orchestrator.isolation.leftovers import Leftovers
 from orchestrator.isolation.network import EmptyNetwork
 from orchestrator.isolation.owner import LABEL, RUN_LABEL, Owner
@@ -62,6 +64,7 @@ class DockerIsolation:
         self._staging = Staging(client.api, run_id, self._labels)
         self._network = EmptyNetwork(client.api, run_id, self._labels)
         self._leftovers = Leftovers(client.api)
+        self._info = cache(client.api.info)  # once per run: which way it gives containers GPUs
 
     def prepare(self, envs: Mapping[str, EnvSpec], say: Callable[[str], None]) -> Mapping[str, ReadyEnv | BuildError]:
         """Build (or find) an image per environment."""
@@ -110,6 +113,7 @@ class DockerIsolation:
         given = ("--job-json", job) if short else ("--job", f"{IO_DIR}/{JOB_FILE}")
         cpus = ",".join(map(str, request.limits.cpus))
         memory = request.limits.memory_mb << 20
+        gpu = gpu_request(request.gpu, self._info() if request.gpu else {})
         host_config = self._api.create_host_config(
             binds=[f"{volume}:{inside[folder]}:ro" for volume, folder in zip(volumes, request.staged, strict=True)],
             init=True, network_mode=self._network.mode(request.env.reference, request.env.python), read_only=True,
@@ -118,7 +122,7 @@ class DockerIsolation:
             mem_limit=memory, memswap_limit=memory, cpuset_cpus=cpus,
             ulimits=[docker.types.Ulimit(name="fsize", soft=file_bytes, hard=file_bytes)],
             log_config=docker.types.LogConfig(type="json-file", config={"max-size": "5m", "max-file": "1"}),
-            device_requests=gpu_requests(request.gpu),
+            device_requests=list(gpu.devices),
         )
         # A name that says what it is makes a create that timed out and was repeated collide instead of multiply
         # (docker-py #2461).
@@ -127,7 +131,7 @@ class DockerIsolation:
             [request.env.python, RUNNER, *given, "--out", IO_DIR],
             name=f"infermatrix-{self._run_id}-{request.name}",
             user=USER, volumes=[IO_DIR], labels=self._labels, host_config=host_config, entrypoint=[],
-            environment={"HOME": "/tmp", "TMPDIR": "/tmp"}, working_dir="/tmp", stop_signal="SIGTERM",
+            environment={"HOME": "/tmp", "TMPDIR": "/tmp", **gpu.environment}, working_dir="/tmp", stop_signal="SIGTERM",
         )
         container = created["Id"]
         try:
@@ -220,17 +224,6 @@ class _Ended:
             self.error = error
         finally:
             self.event.set()
-
-
-def gpu_requests(uuid: str | None) -> list[docker.types.DeviceRequest]:
-    """What gives a container one GPU, by its UUID: indices change with a reboot, and a container numbers from 0 anyway.
-
-    The engine's NVIDIA runtime hook answers to the capability `gpu`; `compute` and `utility` are CUDA and NVML. Not
-    verified on hardware.
-    """
-    if uuid is None:
-        return []
-    return [docker.types.DeviceRequest(device_ids=[uuid], capabilities=[["gpu", "compute", "utility"]])]
 
 
 def _inside(path: Path, inside: Mapping[Path, str]) -> str:

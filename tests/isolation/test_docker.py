@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.classify import classify
 from orchestrator.isolation.base import Stop
-from orchestrator.isolation.docker import DockerIsolation, gpu_requests
+from orchestrator.isolation.docker import DockerIsolation
 from orchestrator.isolation.owner import RUN_LABEL
 from orchestrator.meters.processes import family
 from orchestrator.model import Ending, Outcome, ReadyEnv, Status
@@ -190,4 +190,3 @@ def test_a_gpu_is_asked_for_by_its_uuid(in_container: Boxed, tmp_path: Path, mon
     assert asked[-1]["DeviceRequests"] == [
         {"Driver": "", "Count": 0, "DeviceIDs": ["GPU-0000"], "Capabilities": [["gpu", "compute", "utility"]], "Options": {}}
     ]
-    assert gpu_requests(None) == []
