@@ -9,12 +9,11 @@ from typing import Any
 
 from orchestrator.artifacts import Artifact, Artifacts
 from orchestrator.classify import Verdict
-from orchestrator.errors import InfermatrixError, NoPythonError
+from orchestrator.errors import InfermatrixError, UnavailableError
 from orchestrator.fidelity import AT_LEAST, tolerance_for
-from orchestrator.gpus import Gpu, gpu_of, is_gpu
+from orchestrator.gpus import Gpu, gpu_of, lacking
 from orchestrator.isolation.base import Isolation, Stop
 from orchestrator.meters.host import HostMeters
-from orchestrator.meters.sources import SourceKind
 from orchestrator.model import (
     MEMBERS_JOIN,
     BackendSpec,
@@ -82,7 +81,7 @@ class Bench:
     run_id: str
     isolation: Isolation
     backends: Mapping[str, BackendSpec]
-    envs: Mapping[str, ReadyEnv | InfermatrixError]  # by label
+    envs: Mapping[str, ReadyEnv | InfermatrixError]  # by label; of rows that no device here is for, none
     converter_envs: Mapping[str, ReadyEnv | InfermatrixError]  # by backend
     models: Mapping[str, PreparedModel | InfermatrixError]
     artifacts: Artifacts
@@ -96,6 +95,7 @@ class Bench:
     say: Callable[[str], None]
     meters: HostMeters
     gpus: tuple[Gpu, ...] = ()
+    gpus_reason: str | None = None  # why `gpus` is empty
     _resolved: dict[tuple[str, str, str, str, str], Ready | Verdict] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)  # by cell id
 
@@ -108,18 +108,18 @@ class Bench:
         cell = spec.cells[0]
         key = (cell.label, cell.model, cell.precision, cell.device, digest(self._conversion_settings(cell)))
         if key not in self._resolved:
-            found = self._resolve(cell, cell.model) if len(cell.members) == 1 else self._resolve_all(cell)
-            self._resolved[key] = self._on_device(found, cell.device)
+            self._resolved[key] = self._absent(cell) or self._on_device(cell)
         return self._resolved[key]
 
-    def _on_device(self, ready: Ready | Verdict, device: str) -> Ready | Verdict:
-        if isinstance(ready, Verdict) or not is_gpu(device):
-            return ready
-        gpu = gpu_of(device, self.gpus)
-        if gpu is None:
-            found = ", ".join(f"{one.index}: {one.name}" for one in self.gpus) or self.meters.missing.get(SourceKind.GPU, "none")
-            return Verdict(status=Status.NOT_RUN, reason=f"this machine has no GPU `{device}` ({found})", phase=None)
-        return replace(ready, gpu=gpu)
+    def _absent(self, cell: Cell) -> Verdict | None:
+        """Asked before anything else: what a device that is not here needs is not prepared."""
+        why = lacking(cell.device, self.gpus, self.gpus_reason)
+        return None if why is None else Verdict(status=Status.NOT_RUN, reason=why, phase=None)
+
+    def _on_device(self, cell: Cell) -> Ready | Verdict:
+        found = self._resolve(cell, cell.model) if len(cell.members) == 1 else self._resolve_all(cell)
+        gpu = gpu_of(cell.device, self.gpus)
+        return found if gpu is None or isinstance(found, Verdict) else replace(found, gpu=gpu)
 
     def _resolve_all(self, cell: Cell) -> Ready | Verdict:
         """An ensemble: as its members, or why the first that cannot run cannot."""
@@ -156,7 +156,7 @@ class Bench:
 
     def _must_convert(self, cell: Cell, name: str) -> bool:
         """Whether the precision is made by a conversion, or the model comes in none of the backend's formats."""
-        backend, model = self.backends[cell.backend], self.models[name]
+        backend, model = self.backends[cell.backend], self.models.get(name)
         loads = isinstance(model, PreparedModel) and any(one in model.formats for one in backend.formats)
         return backend.must_convert(cell.precision) or not loads
 
@@ -167,7 +167,7 @@ class Bench:
 
     def sha256(self, cell: Cell) -> str | None:
         """Of what the cell measures; None where a model could not be prepared."""
-        sums = [getattr(self.models[name], "sha256", None) for name in cell.members]
+        sums = [getattr(self.models.get(name), "sha256", None) for name in cell.members]
         return None if None in sums else joint_sha256([str(one) for one in sums])
 
     def key(self, cell: Cell) -> str:
@@ -177,7 +177,7 @@ class Bench:
         return self._keys[cell.id]
 
     def _key(self, cell: Cell) -> str:
-        env, models = self.envs[cell.label], [self.models[name] for name in cell.members]
+        env, models = self.envs.get(cell.label), [self.models.get(name) for name in cell.members]
         prepared = [model for model in models if isinstance(model, PreparedModel)]
         converts = any(self._must_convert(cell, name) for name in cell.members)
         converter = self.converter_envs.get(cell.backend) if converts else None
@@ -207,7 +207,7 @@ def _one_or_all(values: Sequence[Any]) -> Any:
 
 def _unprepared(error: InfermatrixError, who: str = "") -> Verdict:
     """What the host lacks is no finding about the backend, and the hint says what else would serve."""
-    if isinstance(error, NoPythonError):
+    if isinstance(error, UnavailableError):
         reason = f"{who}{error.message}. {error.hint}" if error.hint else f"{who}{error.message}"
         return Verdict(status=Status.IMAGE_UNAVAILABLE, reason=reason, phase=Phase.BUILD.value)
     return Verdict(status=Status.BUILD_FAILED, reason=f"{who}{error.message}", phase=Phase.BUILD.value)

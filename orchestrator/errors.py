@@ -32,8 +32,12 @@ class BuildError(InfermatrixError):
     exit_code = 3
 
 
-class NoPythonError(BuildError):
-    """No base image or interpreter here has a Python that the environment is for; its cells become `image_unavailable`."""
+class UnavailableError(BuildError):
+    """What an environment is made of cannot be had here, which says nothing of it; its cells become `image_unavailable`."""
+
+
+class NoPythonError(UnavailableError):
+    """No base image or interpreter here has a Python that the environment is for."""
 
 
 class EngineError(InfermatrixError):

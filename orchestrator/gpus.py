@@ -57,6 +57,14 @@ def gpu_of(device: str, gpus: Sequence[Gpu]) -> Gpu | None:
     return found[0] if len(found) == 1 else None
 
 
+def lacking(device: str, gpus: Sequence[Gpu], why: str | None) -> str | None:
+    """Why a cell's device cannot be had on this machine, in one sentence; None where it can. `why`: there is no GPU."""
+    if not is_gpu(device) or gpu_of(device, gpus) is not None:
+        return None
+    found = ", ".join(f"{one.index}: {one.name}" for one in gpus) or why or "none"
+    return f"this machine has no GPU `{device}` ({found})"
+
+
 def is_gpu(device: str) -> bool:
     """Whether a cell's device is a GPU."""
     return device.partition(":")[0] == CUDA

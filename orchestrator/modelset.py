@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,10 @@ class ModelSet:
     runner_dir: Path
     cache: Path
     seed: int
+
+    def only(self, names: Collection[str]) -> ModelSet:
+        """Those of these names."""
+        return replace(self, entries=tuple(entry for entry in self.entries if entry.name in names))
 
     def files(self) -> bool:
         """True where a model is a file of the user's."""

@@ -18,6 +18,7 @@ from orchestrator.counting import several
 from orchestrator.doctor.engine import EngineAnswer, engine_answer
 from orchestrator.environments import MODELS_ENV, converter_key, models_env, named_interpreters
 from orchestrator.errors import EngineError
+from orchestrator.gpus import lacking
 from orchestrator.hostfacts import HostFacts, choose_cpus
 from orchestrator.images.builders import Builder
 from orchestrator.isolation.base import Isolation, Stop
@@ -145,24 +146,26 @@ def _begin_meters(work: Work, bench: Bench) -> None:
 
 
 def _prepare(work: Work, isolation: Isolation, meters: HostMeters) -> Bench:
-    """Environments, then models (which may need one of them)."""
-    plan, config = work.plan, work.plan.config
-    rows = {cell.label: cell for cell in plan.cells}
+    """Environments, then models (which may need one of them): all that the cells need whose device is here."""
+    plan, config, facts = work.plan, work.plan.config, work.facts
+    here = [cell for cell in plan.cells if lacking(cell.device, facts.gpus, facts.gpus_reason) is None]
+    rows = {cell.label: cell for cell in here}
+    asked_for = work.models.only({name for cell in here for name in cell.members})
     envs: dict[str, EnvSpec] = {
         label: env_of(work.registry[cell.backend], cell.backend_version) for label, cell in rows.items()
     }
     for backend in {cell.backend for cell in rows.values()}:
         spec = work.registry[backend]
         converter = spec.converter
-        asked = any(spec.must_convert(cell.precision) for cell in plan.cells if cell.backend == backend)
-        if converter is not None and (asked or _converts(spec, work.models)):
+        asked = any(spec.must_convert(cell.precision) for cell in here if cell.backend == backend)
+        if converter is not None and (asked or _converts(spec, asked_for)):
             envs[converter_key(backend)] = converter.env
-    if work.models.needs_export():
+    if asked_for.needs_export():
         envs[MODELS_ENV] = models_env(IMAGES)
     ready = isolation.prepare(envs, work.say)
     limits = {cores: _cpus(work.facts, config.limits, cores) for cores in {cell.cores for cell in plan.cells}}
     widest = Limits(cpus=config.limits.cpus, memory_mb=config.limits.memory_mb)
-    models = work.models.prepare(isolation, ready.get(MODELS_ENV), widest, work.stop, work.say)
+    models = asked_for.prepare(isolation, ready.get(MODELS_ENV), widest, work.stop, work.say)
     for model in models.values():
         if isinstance(model, PreparedModel):
             for note in model.notes:
@@ -179,7 +182,7 @@ def _prepare(work: Work, isolation: Isolation, meters: HostMeters) -> Bench:
             adapters=RUNNERS / "adapters",
         ),
         host={"name": "local", "fingerprint": work.facts.fingerprint}, store=RecordStore(work.rundir.records),
-        stop=work.stop, say=work.say, meters=meters, gpus=work.facts.gpus,
+        stop=work.stop, say=work.say, meters=meters, gpus=facts.gpus, gpus_reason=facts.gpus_reason,
     )
 
 

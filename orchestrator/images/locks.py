@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -15,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from orchestrator.errors import BuildError
 from orchestrator.images.cache import cache_dir
+from orchestrator.images.indexes import run_pip_anywhere
 from orchestrator.images.lockfile import (
     Lock,
     Pin,
@@ -27,7 +27,7 @@ from orchestrator.images.lockfile import (
     requirements_digest,
     with_version,
 )
-from orchestrator.images.pip import run_pip, target_flags
+from orchestrator.images.pip import target_flags
 from orchestrator.model import EnvSpec
 
 
@@ -134,24 +134,11 @@ def _resolve(env: EnvSpec, wanted: tuple[Wanted, ...], *, python: str, machine: 
             flags = ["install", "--dry-run", "--ignore-installed", "--quiet", "--report", str(report),
                      "--target", str(scratch / "none"), "--constraint", str(constraints),
                      *target_flags(python=python, machine=machine), *([] if with_deps else ["--no-deps"])]
-            _run_with_fallback([*flags, *chosen], env.extra_index_urls, what=f"resolve the lock of {env.name}")
+            run_pip_anywhere([*flags, *chosen], env.extra_index_urls, what=f"resolve the lock of {env.name}")
             for item in json.loads(report.read_text())["install"]:
                 pin = _pin(item)
                 pins.setdefault(pin.name, pin)
         return list(pins.values())
-
-
-def _run_with_fallback(arguments: Sequence[str], extra_index_urls: Sequence[str], *, what: str) -> None:
-    """The user's own index first; a vendor's index only where that has not everything.
-
-    Asking an index that cannot be reached costs pip seconds for every package.
-    """
-    try:
-        run_pip(arguments, what=what)
-    except BuildError:
-        if not extra_index_urls:
-            raise
-        run_pip([*arguments, *(f"--extra-index-url={url}" for url in extra_index_urls)], what=what)
 
 
 def _pin(item: dict[str, Any]) -> Pin:

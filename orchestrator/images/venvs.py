@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from orchestrator.errors import BuildError, NoPythonError
+from orchestrator.errors import BuildError, NoPythonError, UnavailableError
 from orchestrator.images.cache import cache_dir
 from orchestrator.images.context import DEFAULT_RUNNER
 from orchestrator.images.interpreters import Interpreter, identify, interpreters
@@ -70,8 +70,10 @@ def _choose(env: EnvSpec, python: Path | None) -> Interpreter:
     for found in interpreters(known):
         if found.python in known or (env.version is not None and not known):
             return found
+    if not known:
+        raise UnavailableError(f"{env.name} has no lock for this machine", hint=f"Make one: infermatrix lock {env.name}")
     raise NoPythonError(
-        f"{env.name} needs Python {' or '.join(known) or '(it has no lock for this machine)'}, and none is here",
+        f"{env.name} needs Python {' or '.join(known)}, and none is here",
         hint="Install one of them (it is looked for on PATH and under pyenv), or use docker isolation.")
 
 

@@ -13,8 +13,9 @@ from filelock import FileLock
 
 from orchestrator.errors import BuildError
 from orchestrator.images.cache import cache_dir
+from orchestrator.images.indexes import run_pip_anywhere
 from orchestrator.images.lockfile import Lock, Pin
-from orchestrator.images.pip import run_pip, target_flags
+from orchestrator.images.pip import target_flags
 
 Progress = Callable[[str], None]
 
@@ -77,7 +78,6 @@ def sha256_of(path: Path) -> str:
 
 
 def _download(lock: Lock, pins: Sequence[Pin], *, store: Path, extra_index_urls: Sequence[str]) -> None:
-    """First from the user's own index alone: a vendor's that cannot be reached costs pip seconds for every package."""
     what = f"download the wheels of {', '.join(p.name for p in pins[:3])}{' …' if len(pins) > 3 else ''}"
     with tempfile.TemporaryDirectory(dir=store, prefix=".download-") as name:
         folder = Path(name)
@@ -86,12 +86,7 @@ def _download(lock: Lock, pins: Sequence[Pin], *, store: Path, extra_index_urls:
             f"{p.name}=={p.version} {' '.join(f'--hash=sha256:{h}' for h in p.sha256)}\n" for p in pins))
         arguments = ["download", "--quiet", "--no-deps", "--require-hashes", "--dest", str(folder),
                      *target_flags(python=lock.python, machine=lock.machine), "--requirement", str(wanted)]
-        try:
-            run_pip(arguments, what=what)
-        except BuildError:
-            if not extra_index_urls:
-                raise
-            run_pip([*arguments, *(f"--extra-index-url={url}" for url in extra_index_urls)], what=what)
+        run_pip_anywhere(arguments, extra_index_urls, what=what)
         for wheel in folder.glob("*.whl"):
             home = store / sha256_of(wheel)
             home.mkdir(exist_ok=True)
