@@ -11,7 +11,8 @@ import yaml
 
 from orchestrator.config.matrix import MatrixConfig
 from orchestrator.errors import BuildError, ConfigError
-from orchestrator.images.base import BaseChoice, ensure_bases
+from orchestrator.images.base import ensure_bases
+from orchestrator.images.basechoice import BaseChoice
 from orchestrator.images.build import BuildOptions, ensure_images
 from orchestrator.images.builders import Builder
 from orchestrator.images.interpreters import check_interpreter

@@ -10,7 +10,7 @@ import docker
 
 from orchestrator.doctor.engine import engine_endpoint, open_client
 from orchestrator.environments import in_images, in_interpreters, in_venvs
-from orchestrator.images.base import BaseChoice
+from orchestrator.images.basechoice import BaseChoice
 from orchestrator.images.builders import Builder
 from orchestrator.isolation.base import Isolation
 from orchestrator.isolation.docker import DockerIsolation

@@ -62,10 +62,16 @@ class IsolationKind(str, Enum):
 
 
 class BaseVariant(str, Enum):
-    """What a base image holds beside Python: nothing, or a C++ toolchain with Python's headers."""
+    """What a base image holds beside Python: nothing, a C++ toolchain with Python's headers, or CUDA's libraries."""
 
     SLIM = "slim"
     TOOLCHAIN = "toolchain"
+    CUDA = "cuda"  # named by whoever runs it, never made here
+
+    @property
+    def is_made_here(self) -> bool:
+        """Whether it can be bootstrapped, and an official image of Python serves."""
+        return self is not BaseVariant.CUDA
 
 
 class Phase(str, Enum):

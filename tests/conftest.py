@@ -17,7 +17,8 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from orchestrator.doctor.engine import EngineAnswer, engine_answer, engine_endpoint, open_client
 from orchestrator.errors import BuildError
-from orchestrator.images.base import BaseChoice, ensure_base
+from orchestrator.images.base import ensure_base
+from orchestrator.images.basechoice import BaseChoice
 from orchestrator.images.pythons import BaseNeed
 from orchestrator.model import BaseVariant
 

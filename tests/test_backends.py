@@ -60,7 +60,7 @@ def test_a_converter_has_an_environment_of_its_own(tmp_path: Path) -> None:
          "6: an entry of `precisions` must be one of fp32, tf32, fp16, bf16, int8, not the text `fp33`; did you mean `fp32`?"),
         (BETA.replace("[beta]", "beta"), "5: `formats` must be a list, not the text `beta`"),
         (BETA.replace("licence: Apache-2.0\n", ""), "1: the file needs the key `licence`"),
-        (BETA + "base: slin\n", "8: `base` must be one of slim, toolchain, not the text `slin`; did you mean `slim`?"),
+        (BETA + "base: slin\n", "8: `base` must be one of slim, toolchain, cuda, not the text `slin`; did you mean `slim`?"),
         (BETA + "settings:\n  a: {type: strng, default: x}\n",
          "9: `type` must be one of string, integer, number, boolean, not the text `strng`; did you mean `string`?"),
         (BETA + "settings:\n  a: {type: integer, default: x}\n",

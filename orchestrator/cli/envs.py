@@ -15,7 +15,8 @@ from orchestrator.counting import several
 from orchestrator.doctor.engine import engine_answer, engine_endpoint, open_client
 from orchestrator.environments import MODELS_ENV, envs_of, in_images, models_env
 from orchestrator.errors import BuildError, ConfigError, EngineError
-from orchestrator.images.base import BaseChoice, ensure_base
+from orchestrator.images.base import ensure_base
+from orchestrator.images.basechoice import BaseChoice
 from orchestrator.images.builders import Builder
 from orchestrator.images.context import write_context
 from orchestrator.images.locks import make_lock
@@ -29,7 +30,8 @@ LOGS = RESULTS / "local" / "logs"
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
     base = add(commands, "base", _base, "Make or fetch the base images.", "sudo infermatrix base --from bootstrap")
-    base.add_argument("--variant", choices=[variant.value for variant in BaseVariant], action="append", default=[])
+    made_here = [variant.value for variant in BaseVariant if variant.is_made_here]
+    base.add_argument("--variant", choices=made_here, action="append", default=[])
     base.add_argument(
         "--from", dest="source", default="auto", metavar="REF", help="auto, bootstrap[:SUITE] or a registry's reference"
     )
@@ -51,7 +53,7 @@ def add_commands(commands: Commands) -> None:
     add_backends(render)
     build = add(commands, "build", _build, "Build the images that changed.", "infermatrix build onnxruntime torch")
     build.add_argument("names", nargs="*", metavar="ENV", help="default: all")
-    build.add_argument("--base", default="auto", metavar="REF")
+    build.add_argument("--base", default="auto", metavar="REF", help="auto, bootstrap[:SUITE] or a reference; then ,cuda=REF")
     build.add_argument("--builder", choices=[builder.value for builder in Builder])
     add_backends(build)
 
@@ -77,7 +79,7 @@ def _client() -> docker.DockerClient:
 
 def _base(options: argparse.Namespace) -> int:
     console = Console()
-    for variant in options.variant or [variant.value for variant in BaseVariant]:
+    for variant in options.variant or [variant.value for variant in BaseVariant if variant.is_made_here]:
         made = ensure_base(
             BaseNeed(variant=BaseVariant(variant), pythons=(options.python,)), BaseChoice.parse(options.source),
             client=_client(), log_dir=LOGS, progress=console.say,
@@ -110,8 +112,13 @@ def _render(options: argparse.Namespace) -> int:
 
 def _build(options: argparse.Namespace) -> int:
     registry = registry_of(options)
+    choice = BaseChoice.parse(options.base)
     envs = {name: _env(name, registry) for name in options.names} or _all(registry)
-    prepare = in_images(_client(), BaseChoice.parse(options.base), LOGS, Builder.chosen(options.builder))
+    if not options.names and choice.cuda is None:
+        left = sorted(name for name, env in envs.items() if env.base is BaseVariant.CUDA)
+        Console().say(f"left out, for no base with CUDA is named (--base cuda=REFERENCE): {listed(left) or 'nothing'}")
+        envs = {name: env for name, env in envs.items() if name not in left}
+    prepare = in_images(_client(), choice, LOGS, Builder.chosen(options.builder))
     made = prepare(envs, Console().say)
     failed = 0
     for name, ready in made.items():

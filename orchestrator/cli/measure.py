@@ -20,6 +20,7 @@ from orchestrator.environments import MODELS_ENV, models_env, named_interpreters
 from orchestrator.errors import ConfigError
 from orchestrator.facts.sizes import load as load_sizes
 from orchestrator.hostfacts import read_host
+from orchestrator.images.basechoice import overlaid
 from orchestrator.images.builders import Builder
 from orchestrator.images.cache import cache_dir
 from orchestrator.isolation.base import Stop
@@ -52,7 +53,7 @@ def add_commands(commands: Commands) -> None:
     _add_matrix_arguments(run)
     run.add_argument("--out", metavar="DIR", type=Path, help="run directory (default: one per question below results/local)")
     run.add_argument("--isolation", choices=["auto", *[kind.value for kind in IsolationKind]], help="default: docker, else venv")
-    run.add_argument("--base", metavar="REF", help="base image: auto, bootstrap[:SUITE] or a registry's reference")
+    run.add_argument("--base", metavar="REF", help="base image: auto, bootstrap[:SUITE] or a reference; then ,cuda=REF")
     run.add_argument("--builder", choices=[builder.value for builder in Builder], help="default: classic")
     run.add_argument("--quiet", action="store_true", help="no progress, only the matrix")
     run.add_argument("--json", action="store_true", help="print the path of matrix.json and the statuses as JSON")
@@ -175,7 +176,7 @@ def _with_weights(config: MatrixConfig, cache: Path, console: Console) -> Matrix
 
 
 def _with_base(config: MatrixConfig, base: str) -> MatrixConfig:
-    return replace(config, base=base)
+    return replace(config, base=overlaid(config.base, base))
 
 
 def _tell(done: Done, work: Work, options: argparse.Namespace, console: Console) -> int:

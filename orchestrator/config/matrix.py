@@ -34,7 +34,7 @@ class MatrixConfig:
     profile: Profile
     isolation: IsolationKind | None  # None: auto
     interpreters: Mapping[str, Path] = field(default_factory=dict)  # label or backend -> its Python
-    base: str = "auto"  # auto | bootstrap:<suite> | an image's reference
+    base: str = "auto"  # auto | bootstrap:<suite> | an image's reference; then, where there is one, ",cuda=" and a reference
     seed: int = 1
     minimum_effect: float = 0.02
     budget_s: float | None = None  # of all trials; None: the profile's trials and no more
@@ -100,7 +100,7 @@ def config_from(
         profile=_profile(document),
         isolation=_isolation(data.get("isolation", "auto")),
         interpreters=_interpreters(document, [*rows, *rules.extra_backends], registry),
-        base=_base(data.get("base", {})),
+        base=_base(document),
         seed=int(data.get("seed", 1)),
         minimum_effect=float(data.get("minimum_effect", 0.02)),
         budget_s=_budget(document),
@@ -170,10 +170,12 @@ def _isolation(word: str) -> IsolationKind | None:
     return None if word == "auto" else IsolationKind(word)
 
 
-def _base(raw: Mapping[str, str]) -> str:
-    if "image" in raw:
-        return raw["image"]
-    return f"bootstrap:{raw['bootstrap']}" if "bootstrap" in raw else "auto"
+def _base(document: Document) -> str:
+    raw: Mapping[str, str] = document.value.get("base", {})
+    if "image" in raw and "bootstrap" in raw:
+        raise document.error(("base", "bootstrap"), "`base` takes one of `image` and `bootstrap`, not both")
+    plain = raw.get("image") or (f"bootstrap:{raw['bootstrap']}" if "bootstrap" in raw else "auto")
+    return f"{plain},cuda={raw['cuda']}" if "cuda" in raw else plain
 
 
 def _interpreters(document: Document, rows: Sequence[BackendRow], registry: Registry) -> dict[str, Path]:

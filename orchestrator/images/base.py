@@ -7,8 +7,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,8 @@ import docker
 import docker.errors
 import requests
 
-from orchestrator.errors import BuildError, EngineError, NoPythonError
+from orchestrator.errors import BuildError, EngineError, NoPythonError, UnavailableError
+from orchestrator.images.basechoice import BaseChoice, BaseKind
 from orchestrator.images.cache import cache_dir
 from orchestrator.images.debootstrap import (
     bootstrap_tree,
@@ -40,39 +39,6 @@ _CHECK = ("import importlib.util, shutil, sys, sysconfig, os; "
           "'Python.h'))))")
 
 
-class BaseKind(str, Enum):
-    """Where a base is to come from."""
-
-    AUTO = "auto"
-    REGISTRY = "registry"
-    BOOTSTRAP = "bootstrap"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BaseChoice:
-    """What the user asked for: `auto`, `bootstrap`, or an image's reference."""
-
-    kind: BaseKind
-    reference: str | None = None  # None: the official image of the Python that is wanted; may hold "{python}"
-    suite: str | None = None  # of the bootstrapped base; None: the host's own, or a sibling that has the Python
-
-    @classmethod
-    def parse(cls, text: str) -> BaseChoice:
-        """`auto`, `bootstrap`, `bootstrap:<suite>` or a reference like `python:{python}-slim-bookworm`."""
-        word, _, rest = text.partition(":")
-        if text == BaseKind.AUTO.value:
-            return cls(kind=BaseKind.AUTO)
-        if word == BaseKind.BOOTSTRAP.value:
-            return cls(kind=BaseKind.BOOTSTRAP, suite=rest or None)
-        return cls(kind=BaseKind.REGISTRY, reference=text)
-
-    def reference_for(self, need: BaseNeed) -> str:
-        """The official images without `-slim` are those with a compiler and Python's headers."""
-        python = need.pythons[0] if need.pythons else DEFAULT_PYTHON
-        reference = (self.reference or official_reference(python)).replace("{python}", python)
-        return reference.replace("-slim", "") if need.variant is BaseVariant.TOOLCHAIN else reference
-
-
 def ensure_bases(needs: Iterable[BaseNeed], choice: BaseChoice, *, client: docker.DockerClient, log_dir: Path,
                  progress: Progress = silent) -> dict[BaseNeed, BaseImage | BuildError]:
     """One base per need, or why there is none: one that cannot be had leaves the others alone."""
@@ -93,6 +59,8 @@ def ensure_base(need: BaseNeed, choice: BaseChoice, *, client: docker.DockerClie
     Raises BuildError where none of the ways leads to one, EngineError where the engine does not answer.
     """
     try:
+        if need.variant is BaseVariant.CUDA:
+            return _with_cuda(need, choice, client=client, progress=progress)
         if choice.kind is BaseKind.REGISTRY:
             return _from_registry(need.variant, choice.reference_for(need), client=client, progress=progress)
         existing = _bootstrapped(need, choice.suite, client=client)
@@ -112,6 +80,25 @@ def ensure_base(need: BaseNeed, choice: BaseChoice, *, client: docker.DockerClie
     except requests.exceptions.RequestException as error:
         raise EngineError(f"the container engine does not answer: {error}",
                           hint="Check it with: infermatrix doctor") from error
+
+
+def _with_cuda(need: BaseNeed, choice: BaseChoice, *, client: docker.DockerClient, progress: Progress) -> BaseImage:
+    """The image that the user named: which CUDA fits is a matter of the driver, and none can be made here."""
+    reference = choice.cuda_for(need)
+    if reference is None:
+        raise UnavailableError(
+            f"no base image with CUDA is named{_with(need)}",
+            hint="Name one that holds CUDA's libraries and python3 with pip, by digest: `base: {cuda: REPOSITORY@sha256:…}` in "
+                 "the matrix, or --base cuda=REFERENCE. Under --isolation venv this machine's own libraries are used.")
+    try:
+        base = _from_registry(need.variant, reference, client=client, progress=progress)
+    except NoPythonError as error:
+        raise UnavailableError(
+            error.message, hint="Does its registry answer the engine? `docker load` brings an image without one.") from error
+    if need.pythons and base.python not in need.pythons:
+        raise NoPythonError(f"the base image {reference} has Python {base.python}, wanted is {' or '.join(need.pythons)}",
+                            hint="Name another, or make a lock for that Python: infermatrix lock NAME --python VERSION")
+    return base
 
 
 def _bootstrap(need: BaseNeed, suite: str | None, *, client: docker.DockerClient, log_dir: Path,

@@ -67,6 +67,15 @@ def test_every_part_of_the_format_arrives(tmp_path: Path, registry: Registry) ->
     assert (config.limits.cpus, config.limits.memory_mb) == ((1, 2), 2048)
 
 
+@pytest.mark.parametrize(("base", "said"), [
+    ("{image: 'a:1'}", "a:1"),
+    ("{cuda: 'r/c@sha256:00'}", "auto,cuda=r/c@sha256:00"),
+    ("{bootstrap: trixie, cuda: 'r/c:1'}", "bootstrap:trixie,cuda=r/c:1"),
+])
+def test_a_base_with_cuda_is_named_beside_the_other_one(registry: Registry, base: str, said: str) -> None:
+    assert read(f"{AXES}base: {base}\n", registry).base == said
+
+
 def test_what_is_not_said_has_a_default(registry: Registry) -> None:
     config = read(AXES, registry)
     assert config.name == "matrix"
@@ -113,7 +122,8 @@ def test_what_is_not_said_has_a_default(registry: Registry) -> None:
         ("hosts: [far]", "unknown host `far`; trials run on `local` only, the machine this is started on"),
         ("seed: -1", "`seed` must be at least 0, not -1"),
         ("minimum_effect: 1", "`minimum_effect` must be less than 1, not 1"),
-        ("base: {image: a, bootstrap: b}", "`base` must hold exactly one of image, bootstrap"),
+        ("base: {image: a, bootstrap: b}", "`base` takes one of `image` and `bootstrap`, not both"),
+        ("base: {cuda: 'a,b'}", "`cuda` must be an image's reference, not the text `a,b`"),
         ("name: a/b", "`name` must start with a letter or digit and hold only letters, digits and . _ + -, not the text `a/b`"),
         ("exclude: [{backend: bta}]", "unknown backend `bta`; did you mean `beta`?"),
         ("exclude: [{bakcend: beta}]", "unknown key `bakcend` in an entry of `exclude`; did you mean `backend`?"),

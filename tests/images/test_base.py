@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,8 +17,9 @@ import docker.errors
 import pytest
 import requests
 
-from orchestrator.errors import BuildError, NoPythonError
-from orchestrator.images.base import BaseChoice, BaseKind, ensure_base, ensure_bases, import_tree
+from orchestrator.errors import BuildError, NoPythonError, UnavailableError
+from orchestrator.images.base import ensure_base, ensure_bases, import_tree
+from orchestrator.images.basechoice import BaseChoice, BaseKind
 from orchestrator.images.pythons import BaseNeed
 from orchestrator.model import BaseVariant
 
@@ -30,30 +32,47 @@ http: {{addr: "127.0.0.1:{port}"}}
 """
 
 
-@pytest.mark.parametrize(("text", "kind", "suite"), [
-    ("auto", BaseKind.AUTO, None),
-    ("bootstrap", BaseKind.BOOTSTRAP, None),
-    ("bootstrap:trixie", BaseKind.BOOTSTRAP, "trixie"),
-    ("python:3.12-slim", BaseKind.REGISTRY, None),
+@pytest.mark.engine
+@pytest.mark.slow
+@pytest.mark.usefixtures("cache")
+def test_what_needs_cuda_starts_from_the_image_named_for_it_by_digest(
+    engine: docker.DockerClient, base_image: str, registry: str, tmp_path: Path,
+) -> None:
+    """The image holds no CUDA, but nothing looks for it: that it is another than the others', by its digest, is the point."""
+    known = engine.images.get(base_image).labels["io.infermatrix.python"]
+    reference = f"{registry}/library/cuda:13-with-python"
+    engine.images.get(base_image).tag(reference)
+    pushed = next(e["aux"]["Digest"] for e in engine.images.push(reference, stream=True, decode=True) if "aux" in e)
+    engine.images.remove(reference)
+    needs = [BaseNeed(variant=variant, pythons=(known,)) for variant in (BaseVariant.SLIM, BaseVariant.CUDA)]
+    by_digest = f"{registry}/library/cuda@{pushed}"
+    bases = ensure_bases(needs, BaseChoice.parse(f"{base_image},cuda={by_digest}"), client=engine, log_dir=tmp_path)
+    slim, cuda = (bases[need] for need in needs)
+    assert not isinstance(slim, BuildError)
+    assert not isinstance(cuda, BuildError)
+    assert (cuda.reference, cuda.digest, cuda.source) == (by_digest, pushed, "registry")
+    assert slim.digest != cuda.digest
+    refused = ensure_bases([BaseNeed(variant=BaseVariant.CUDA, pythons=("3.99",))], BaseChoice.parse(f"cuda={by_digest}"),
+                           client=engine, log_dir=tmp_path).popitem()[1]
+    assert isinstance(refused, UnavailableError)
+    assert f"has Python {known}, wanted is 3.99" in refused.message
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(("beside", "message"), [
+    ("", "no base image with CUDA is named"),
+    (",cuda=127.0.0.1:9/cuda@sha256:" + "0" * 64, r"the base image 127\.0\.0\.1:9/cuda@sha256:0+ cannot be had"),
 ])
-def test_a_choice_is_one_word_or_a_reference(text: str, kind: BaseKind, suite: str | None) -> None:
-    choice = BaseChoice.parse(text)
-    assert (choice.kind, choice.suite) == (kind, suite)
-    assert kind is not BaseKind.REGISTRY or choice.reference == text
-
-
-def test_the_toolchain_variant_of_an_official_image_is_the_one_without_slim() -> None:
-    choice = BaseChoice.parse("registry.example/python:3.11-slim-bookworm")
-    assert choice.reference_for(SLIM) == "registry.example/python:3.11-slim-bookworm"
-    assert choice.reference_for(TOOLCHAIN) == "registry.example/python:3.11-bookworm"
-
-
-def test_a_reference_may_leave_the_python_open() -> None:
-    old = BaseNeed(variant=BaseVariant.TOOLCHAIN, pythons=("3.10",))
-    assert BaseChoice.parse("registry.example/python:{python}-slim").reference_for(old) == "registry.example/python:3.10"
-    assert BaseChoice.parse("auto").reference_for(old) == "python:3.10-bookworm"
-    assert BaseChoice.parse("auto").reference_for(SLIM) == "python:3.11-slim-bookworm"
-    assert BaseChoice.parse("python:3.12-slim").reference_for(old) == "python:3.12"  # named: taken as it is, whoever asks
+def test_without_an_image_with_cuda_only_what_needs_one_goes_without(
+    engine: docker.DockerClient, base_image: str, tmp_path: Path, beside: str, message: str,
+) -> None:
+    needs = [BaseNeed(variant=variant) for variant in (BaseVariant.SLIM, BaseVariant.CUDA)]
+    bases = ensure_bases(needs, BaseChoice.parse(base_image + beside), client=engine, log_dir=tmp_path)
+    assert not isinstance(bases[needs[0]], BuildError)
+    refused = bases[needs[1]]
+    assert isinstance(refused, UnavailableError)
+    assert re.search(message, refused.message)
 
 
 @pytest.mark.engine

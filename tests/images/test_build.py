@@ -16,7 +16,8 @@ import docker
 import pytest
 
 from orchestrator.errors import BuildError
-from orchestrator.images.base import BaseChoice, ensure_base
+from orchestrator.images.base import ensure_base
+from orchestrator.images.basechoice import BaseChoice
 from orchestrator.images.build import BuildOptions, ensure_image, ensure_images
 from orchestrator.images.builders import Builder, find_buildkit
 from orchestrator.images.locks import find_lock, read_lock
