@@ -33,12 +33,14 @@ class Compiled(NamedTuple):
 class Adapter(BaseAdapter):
     """One function per batch size over one set of weights."""
 
+    PLATFORM = "cpu"  # as JAX calls it; a row for another device has another
+
     def load(self, path: str, params: Params) -> None:
         """Sets JAX up and starts its threads; the model is traced in `compile`, for each batch size anew."""
         if params.precision != "fp32":
             raise Unsupported(f"JAX runs fp32 here, not {params.precision}")
-        if params.device != "cpu":
-            raise Unsupported(f"JAX runs on the CPU here, not on {params.device}")
+        if params.device.split(":")[0] != self.PLATFORM:
+            raise Unsupported(f"JAX runs on {self.PLATFORM} here, not on {params.device}")
         self._precision = str(params.settings.get("matmul_precision") or "highest")
         if self._precision not in PRECISIONS:
             raise Unsupported(f"matmul_precision is one of {', '.join(PRECISIONS)}, not {self._precision!r}")
@@ -50,12 +52,15 @@ class Adapter(BaseAdapter):
         self._types: Counter[str] = Counter()
         self._events: Counter[str] = Counter()
         os.environ["NPROC"] = str(params.threads)  # the size of XLA's pool of threads, read when the client is made
-        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_platforms", self.PLATFORM)
         jax.config.update("jax_default_matmul_precision", self._precision)
         # What shapes give is fixed too, which the importer allows only so; `check_fixed` refuses what inputs' values give.
         jaxonnxruntime.config.update("jaxort_only_allow_initializers_as_static_args", val=False)
         self._set_cache()
-        self._device = jax.devices()[0]
+        self._device = self._first_device()
+
+    def _first_device(self) -> Any:
+        return jax.devices()[0]
 
     def compile(self, example: Feeds) -> bool:
         """A function for each batch size that will be measured."""
@@ -66,12 +71,16 @@ class Adapter(BaseAdapter):
 
     def predict(self, inputs: Feeds) -> List[np.ndarray]:
         """The function that was compiled for so many rows; waits for each output, which is the host's own memory."""
+        compiled = self._for(inputs)
+        results = compiled.call(self._weights, inputs)
+        return [np.asarray(results[index]).astype(dtype, copy=False) for index, dtype in compiled.fetches]
+
+    def _for(self, inputs: Any) -> Compiled:
         rows = len(inputs[self._params.input_order[0]]) if self._params.batchable else None
         compiled = self._by_rows.get(rows)
         if compiled is None:
             raise Unsupported(f"compiled for batches of {', '.join(str(one) for one in self._by_rows)}, not {rows}")
-        results = compiled.call(self._weights, inputs)
-        return [np.asarray(results[index]).astype(dtype, copy=False) for index, dtype in compiled.fetches]
+        return compiled
 
     def evidence(self) -> Evidence:
         """The threads that exist, counted in this process; the types of all results in the compiled programs."""
@@ -106,13 +115,17 @@ class Adapter(BaseAdapter):
         except Exception as error:  # the importer's refusals have no type of their own
             raise Unsupported(_explained(error)) from error
         if self._weights is None:
-            self._weights = weights
+            self._weights = self._held(weights)
         if self._jit:
             function = jax.jit(function).lower(self._weights, feeds).compile()
             self._types.update(re.findall(r" = \(?([a-z]+\d+)\[", function.as_text()))
         order = {tensor.name: index for index, tensor in enumerate(outputs)}
         wanted = [order[name] for name in params.output_order]
         return Compiled(call=function, fetches=[(index, np.dtype(outputs[index].dtype)) for index in wanted])
+
+    def _held(self, weights: Any) -> Any:
+        """The weights where every call finds them; on the CPU that is where they are."""
+        return weights
 
     def _set_cache(self) -> None:
         keep = self._params.keep_cache and self._params.cache_dir

@@ -34,11 +34,8 @@ class Adapter(BaseAdapter):
 
     def load(self, path: str, params: Params) -> None:
         """`path` is the SavedModel's folder; `layout.json` lies beside it."""
-        if params.precision != "fp32":
-            raise Unsupported(f"TensorFlow runs fp32 here, not {params.precision}")
-        if params.device != "cpu":
-            raise Unsupported("the TensorFlow of this environment is the CPU build")
-        self._params = params
+        self._accept(params)
+        self._params, self._placed = params, {}
         self._xla = bool(params.settings.get("xla", False))
         self._set_threads()
         self._tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not params.settings.get("grappler", True)})
@@ -57,6 +54,12 @@ class Adapter(BaseAdapter):
             declared = given.structured_input_signature[1]
             self._call = self._tf.function(whole, jit_compile=True, autograph=False,
                                            input_signature=[declared[name] for name in names])
+
+    def _accept(self, params: Params) -> None:
+        if params.precision != "fp32":
+            raise Unsupported(f"TensorFlow runs fp32 here, not {params.precision}")
+        if params.device != "cpu":
+            raise Unsupported("the TensorFlow of this environment is the CPU build")
 
     def compile(self, example: Feeds) -> bool:
         """The first call traces, optimises and (with XLA) compiles; XLA does so again for each other batch size."""
@@ -97,10 +100,12 @@ class Adapter(BaseAdapter):
         """With the operators of the graph that was executed, asked of one more inference."""
         said = self.evidence()
         if not self._xla:
-            kinds, devices = self._executed()
-            said.detail["operators"] = sum(kinds.values())
-            said.detail["operator_types"] = kinds
-            said.detail["operator_devices"] = devices
+            placed = self._executed()
+            kinds = sorted({kind for found in placed.values() for kind in found})
+            said.detail["operators"] = sum(sum(found.values()) for found in placed.values())
+            said.detail["operator_types"] = {kind: sum(found.get(kind, 0) for found in placed.values()) for kind in kinds}
+            said.detail["operator_devices"] = {device: sum(found.values()) for device, found in placed.items()}
+            self._placed = placed
         return said
 
     def versions(self) -> Dict[str, str]:
@@ -119,7 +124,8 @@ class Adapter(BaseAdapter):
         """The traced function's own mark; one that has it is compiled whole by XLA, or fails."""
         return bool(self._call.get_concrete_function().function_def.attr["_XlaMustCompile"].b)
 
-    def _executed(self) -> Any:
+    def _executed(self) -> Dict[str, Dict[str, int]]:
+        """Device → operator → count, of one more inference."""
         context = importlib.import_module("tensorflow.python.eager.context").context()
         context.enable_graph_collection()
         context.clear_kernel_cache()  # graphs are collected while they are instantiated
@@ -129,14 +135,12 @@ class Adapter(BaseAdapter):
             graphs = list(context.export_run_metadata().partition_graphs)
         finally:
             context.disable_graph_collection()
-        kinds: Dict[str, int] = {}
-        devices: Dict[str, int] = {}
+        placed: Dict[str, Dict[str, int]] = {}
         for node in (node for graph in graphs for node in graph.node):
             if node.op not in MOVES:
-                kinds[node.op] = kinds.get(node.op, 0) + 1
-                device = node.device.rpartition("device:")[2] or "unknown"
-                devices[device] = devices.get(device, 0) + 1
-        return dict(sorted(kinds.items())), devices
+                found = placed.setdefault(node.device.rpartition("device:")[2] or "unknown", {})
+                found[node.op] = found.get(node.op, 0) + 1
+        return placed
 
 
 def _onednn() -> Any:

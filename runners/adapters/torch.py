@@ -28,12 +28,12 @@ GRADIENTS = {"inference_mode": torch.inference_mode, "no_grad": torch.no_grad, "
 class Adapter(BaseAdapter):
     """One module and, in the modes jit and compile, what was made of it."""
 
+    PLACE = "cpu"  # where tensors are; a row for another device has another
+    PRECISIONS: Sequence[str] = (*WIDTHS, "int8")
+
     def load(self, path: str, params: Params) -> None:
         """Sets the process's threads, then loads."""
-        if params.precision not in (*WIDTHS, "int8"):
-            raise Unsupported(f"PyTorch has no {params.precision} here")
-        if params.device != "cpu":
-            raise Unsupported(f"PyTorch runs on the CPU here, not on {params.device}")
+        self._accept(params)
         self._mode = _one_of(params, "mode", MODES)
         self._compile_mode = _one_of(params, "compile_mode", COMPILE_MODES)
         if self._compile_mode != "default" and self._mode != "compile":
@@ -64,6 +64,12 @@ class Adapter(BaseAdapter):
         self._inference = False
         self._cache: Optional[InductorCache] = None
 
+    def _accept(self, params: Params) -> None:
+        if params.precision not in self.PRECISIONS:
+            raise Unsupported(f"PyTorch has no {params.precision} here")
+        if params.device.split(":")[0] != self.PLACE:
+            raise Unsupported(f"PyTorch runs on {self.PLACE} here, not on {params.device}")
+
     def compile(self, example: Feeds) -> bool:
         """Trace and freeze, or hand to inductor and run once: inductor compiles on the first call."""
         if self._mode == "eager":
@@ -88,11 +94,19 @@ class Adapter(BaseAdapter):
         return [np.concatenate([part[index] for part in parts]) for index in range(len(parts[0]))]
 
     def _infer(self, arrays: List[np.ndarray]) -> List[np.ndarray]:
+        return [output.numpy() for output in self._run(self._tensors(arrays))]
+
+    def _tensors(self, arrays: List[np.ndarray]) -> List[Any]:
+        """As the program takes them, where it takes them."""
         tensors = [torch.from_numpy(array) for array in arrays]
+        if self.PLACE != "cpu":
+            tensors = [tensor.to(self.PLACE) for tensor in tensors]
         if self._channels_last:
             tensors = [t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in tensors]
-        if self._width is not torch.float32:
-            tensors = cast(tensors, self._width)
+        return tensors if self._width is torch.float32 else cast(tensors, self._width)
+
+    def _run(self, tensors: List[Any]) -> List[Any]:
+        """The program's outputs, where they are."""
         if self._mode == "jit":
             self._trace(tensors)
         with self._gradients():
@@ -104,9 +118,7 @@ class Adapter(BaseAdapter):
             self._inference = all(output.is_inference() for output in outputs)
         if self._recorded:
             outputs = [output.detach() for output in outputs]
-        if self._width is not torch.float32:
-            outputs = cast(outputs, torch.float32)
-        return [output.numpy() for output in outputs]
+        return list(outputs) if self._width is torch.float32 else cast(outputs, torch.float32)
 
     def _trace(self, tensors: List[Any]) -> None:
         """A frozen graph holds for the shapes that it was traced with: one at a time, remade when the batch changes."""
@@ -138,20 +150,20 @@ class Adapter(BaseAdapter):
 
     def evidence(self) -> Evidence:
         """Where the parameters are, and for jit and compile what was really made."""
-        devices = {str(tensor.device) for tensor in (*self._module.parameters(), *self._module.buffers())} or {"cpu"}
+        devices = {tensor.device.type for tensor in (*self._module.parameters(), *self._module.buffers())} or {self.PLACE}
         detail: Dict[str, Any] = {
             "mode": self._mode, "threads": torch.get_num_threads(), "interop_threads": torch.get_num_interop_threads(),
             "source": "torchscript" if self._script else "torch.export", "fixed_batch": self._fixed,
             "mkldnn": torch.backends.mkldnn.enabled, "gradients": self._said_of_gradients(),
             "channels_last": self._channels_last,
             "numbers": widths(self._module), "quantised_layers": self._quantised}
-        if self._width is torch.bfloat16:  # without them it computes in fp32 and rounds
+        if self.PLACE == "cpu" and self._width is torch.bfloat16:  # without them it computes in fp32 and rounds
             detail["bf16_instructions"] = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-        elif self._width is torch.float16:
+        elif self.PLACE == "cpu" and self._width is torch.float16:
             detail["fp16_instructions"] = bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
         fallback = None
-        if devices != {"cpu"}:
-            fallback = f"asked for the CPU, tensors are on {', '.join(sorted(devices))}"
+        if devices != {self.PLACE}:
+            fallback = f"asked for {self.PLACE}, tensors are on {', '.join(sorted(devices))}"
         elif self._mode == "jit":
             fallback = self._jit_evidence(detail)
         elif self._mode == "compile":
@@ -160,7 +172,7 @@ class Adapter(BaseAdapter):
         kept = None
         if self._params.keep_cache:
             kept = self._cache.use() if self._cache else not_compiled(self._mode)
-        return Evidence(device="cpu", executed_on=[f"PyTorch {self._mode}"], fallback=fallback,
+        return Evidence(device=self.PLACE, executed_on=[f"PyTorch {self._mode}"], fallback=fallback,
                         batching="loop" if looped else "native", detail=detail, cache=kept)
 
     def _said_of_gradients(self) -> str:
@@ -191,18 +203,21 @@ class Adapter(BaseAdapter):
         """torch and numpy."""
         return {"torch": torch.__version__, "numpy": np.__version__}
 
-    @staticmethod
-    def _load_program(path: str, extra: Dict[str, str]) -> Any:
-        module = torch.export.load(path, extra_files=extra).module(check_guards=False)
+    def _load_program(self, path: str, extra: Dict[str, str]) -> Any:
+        program = torch.export.load(path, extra_files=extra)
+        if self.PLACE != "cpu":  # the program names its device itself, wherever it makes a tensor
+            from torch.export.passes import move_to_device_pass
+
+            program = move_to_device_pass(program, self.PLACE)
+        module = program.module(check_guards=False)
         # Plain positional code: nested containers, and shapes checked on every call, are for callers one does not know.
         module._forward_pre_hooks.clear()
         module.graph.set_codegen(torch.fx.graph.CodeGen())
         module.recompile()
         return module
 
-    @staticmethod
-    def _load_script(path: str, extra: Dict[str, str]) -> Any:
-        return torch.jit.load(path, map_location="cpu", _extra_files=extra).eval()
+    def _load_script(self, path: str, extra: Dict[str, str]) -> Any:
+        return torch.jit.load(path, map_location=self.PLACE, _extra_files=extra).eval()
 
 
 def _one_of(params: Params, name: str, known: Sequence[str]) -> str:

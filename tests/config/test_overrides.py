@@ -72,7 +72,8 @@ def test_a_file_that_is_no_mapping_is_not_papered_over(registry: Registry) -> No
 
 def test_everything_settable_is_accepted_as_a_key(registry: Registry) -> None:
     for key in settable():
-        value = {"base.image": "python", "base.bootstrap": "bookworm", "base.cuda": "cuda:1", "name": "x", "profile.name": "x"}.get(key)
+        value = {"base.image": "python", "base.bootstrap": "bookworm", "base.cuda": "cuda:1", "name": "x",
+                 "profile.name": "x"}.get(key)
         if value is not None:
             read(AXES, registry, f"{key}={value}")
             continue
