@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from orchestrator.backends import Registry
 from orchestrator.cli.common import IMAGES, RESULTS, RUNNERS, Commands, add, add_backends, program, registry_of
 from orchestrator.cli.console import Console
 from orchestrator.config.machine import detect_machine
@@ -78,8 +79,8 @@ def _add_matrix_arguments(parser: argparse.ArgumentParser) -> None:
     add_backends(parser)
 
 
-def _config(options: argparse.Namespace) -> MatrixConfig:
-    registry, machine = registry_of(options), detect_machine()
+def _config(options: argparse.Namespace, registry: Registry) -> MatrixConfig:
+    machine = detect_machine()
     sets = [*options.set, *(f"interpreters.{text}" for text in options.python)]
     sets += [f"profile={options.profile}"] if options.profile else []
     sets += [f"budget={options.budget}"] if options.budget else []
@@ -96,19 +97,20 @@ def _config(options: argparse.Namespace) -> MatrixConfig:
     return load_matrix(options.config or DEFAULT_CONFIG, registry, models=ZOO, machine=machine, sets=sets)
 
 
-def _make_plan(options: argparse.Namespace, config: MatrixConfig, fixed: dict[str, int]) -> Plan:
-    return make_plan(config, registry_of(options), only=parse_only(options.only), weights=WEIGHTS, fixed_batches=fixed)
+def _make_plan(options: argparse.Namespace, registry: Registry, config: MatrixConfig, fixed: dict[str, int]) -> Plan:
+    return make_plan(config, registry, only=parse_only(options.only), weights=WEIGHTS, fixed_batches=fixed)
 
 
 def _plan(options: argparse.Namespace) -> int:
-    config = _config(options)
+    registry = registry_of(options)
+    config = _config(options, registry)
     inspected = inspect_models((*config.models, *config.extra_models))
     fixed = {model.name: model.fixed_batch for model in inspected if model.fixed_batch is not None}
-    plan = _make_plan(options, config, fixed)
+    plan = _make_plan(options, registry, config, fixed)
     used = {name for cell in plan.cells for name in cell.members}
     notes = [note for model in inspected if model.name in used for note in model.notes]
     plan = replace(plan, warnings=(*plan.warnings, *notes))
-    need, free_mb = _disk(plan, options)
+    need, free_mb = _disk(plan, registry)
     if options.json:
         print(json.dumps({**plan_json(plan), "disk": {**asdict(need), "free_mb": free_mb}}, indent=1))
     else:
@@ -116,9 +118,9 @@ def _plan(options: argparse.Namespace) -> int:
     return 0
 
 
-def _disk(plan: Plan, options: argparse.Namespace) -> tuple[DiskNeed, float | None]:
+def _disk(plan: Plan, registry: Registry) -> tuple[DiskNeed, float | None]:
     """What the plan takes, and what the cache's file system has left."""
-    need = disk_need(plan, registry_of(options), load_sizes(RESULTS), formats=ZOO_FORMATS, exporter=MODELS_ENV,
+    need = disk_need(plan, registry, load_sizes(RESULTS), formats=ZOO_FORMATS, exporter=MODELS_ENV,
                      parameters={model.name: model.parameters for model in ZOO.values()})
     return need, free_mb(cache_dir())
 
@@ -126,7 +128,8 @@ def _disk(plan: Plan, options: argparse.Namespace) -> tuple[DiskNeed, float | No
 def _run(options: argparse.Namespace) -> int:
     console = Console(quiet=options.quiet)
     cache = cache_dir()
-    config, registry, facts = _with_weights(_config(options), cache / "weights", console), registry_of(options), read_host()
+    registry, facts = registry_of(options), read_host()
+    config = _with_weights(_config(options, registry), cache / "weights", console)
     if options.base:
         config = _with_base(config, options.base)
     choice = choose_isolation(config.isolation)
@@ -141,7 +144,7 @@ def _run(options: argparse.Namespace) -> int:
             )
             if not model.batchable:
                 fixed[entry.name] = model.fixed_batch
-    plan = _make_plan(options, config, fixed)
+    plan = _make_plan(options, registry, config, fixed)
     if choice.kind is IsolationKind.INTERPRETER:  # a typo must not show only after waiting for the machine
         named_interpreters(config, (cell.label for cell in plan.cells))
     used = {name for cell in plan.cells for name in cell.members}
@@ -153,7 +156,7 @@ def _run(options: argparse.Namespace) -> int:
     for line in standing(rundir.folder, program(), named=options.out is not None):
         console.say(line)
     rundir.begin(plan, choice.kind, choice.reason, facts)
-    need, free_mb_now = _disk(plan, options)
+    need, free_mb_now = _disk(plan, registry)
     console.say(disk_lines(need, choice.kind, free_mb_now)[0])
     work = Work(
         plan=plan, registry=registry, facts=facts, models=models, cache=cache, rundir=rundir, choice=choice,

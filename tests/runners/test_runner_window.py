@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from typing import Any
 
 
@@ -19,6 +20,17 @@ def test_an_inference_that_returns_before_its_work_is_done_is_refused(trial: Any
     cell = trial.run(fault="unfinished")["cells"][0]
     assert (cell["status"], cell["phase"]) == ("failed", "measure")
     assert "before its work was done" in cell["reason"]
+
+
+def test_only_what_can_be_waited_for_can_return_early() -> None:
+    adapter, cell = import_module("adapters.base").Adapter, import_module("cell")
+
+    class OnDevice(adapter):  # type: ignore[misc, valid-type]
+        def synchronize(self) -> None:
+            """Waits for a device."""
+
+    assert cell.has_more_to_do(OnDevice())
+    assert not cell.has_more_to_do(adapter())
 
 
 def test_a_device_with_memory_of_its_own_gets_a_second_figure(trial: Any) -> None:
