@@ -1,5 +1,4 @@
 """How many rows of a labelled data set a backend answers rightly; outside every timed loop."""
-from __future__ import annotations
 
 import time
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple

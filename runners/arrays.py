@@ -1,5 +1,4 @@
 """Arrays out of an .npz, at the speed of memory where it is not compressed."""
-from __future__ import annotations
 
 import zipfile
 from typing import IO, Dict, Optional

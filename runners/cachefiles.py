@@ -1,5 +1,4 @@
 """What a backend left in its cache directory, and whether another process changed it."""
-from __future__ import annotations
 
 import contextlib
 import os

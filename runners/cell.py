@@ -1,5 +1,4 @@
 """One cell: first inference, warm-up, the timed loop, and the comparison of what came out of it."""
-from __future__ import annotations
 
 import gc
 import time

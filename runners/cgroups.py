@@ -1,5 +1,4 @@
 """What the process's control group says: memory peak and limit, kills, throttling; versions 1 and 2."""
-from __future__ import annotations
 
 import os
 from dataclasses import dataclass

@@ -1,5 +1,4 @@
 """A job in a process of its own: the same runner, the same interpreter, started from this one."""
-from __future__ import annotations
 
 import contextlib
 import json

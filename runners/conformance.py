@@ -4,7 +4,6 @@ Outcomes are appended to DIR/outcomes.jsonl as they come, so that a job which is
 for many tests, for an import may take seconds; a test that crashed, hung, ran out of memory or raised in a process that
 had run others is tried again in one of its own, and that attempt counts.
 """
-from __future__ import annotations
 
 import json
 import os

@@ -5,7 +5,6 @@
 Reads one test a line from its standard input and answers on the descriptor, one JSON object a line: `{"ready": …}` or
 `{"failure": …}` once, then for each test the phases that it enters and its outcome. What it prints is a log.
 """
-from __future__ import annotations
 
 import time
 
@@ -22,6 +21,7 @@ import tempfile  # noqa: E402
 from typing import Any, Callable, Dict, List, Mapping  # noqa: E402
 
 import numpy as np  # noqa: E402
+import older  # noqa: E402
 import probe  # noqa: E402
 from adapters.base import ConvertParams, Fallback, Params, Unsupported  # noqa: E402
 from arrays import load_arrays  # noqa: E402
@@ -182,6 +182,7 @@ def main() -> int:
     parser.add_argument("--job", required=True, metavar="FILE", help="the job, as JSON")
     parser.add_argument("--answers", required=True, type=int, metavar="FD", help="where answers are written to")
     options = parser.parse_args()
+    older.fill_gaps()
     probe.die_with_parent(os.getppid())
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # where memory ends, it is this process that goes, and not the one that keeps the list

@@ -3,7 +3,6 @@
 `assert_similar_outputs` of onnx.backend.test.runner: as many outputs, equal shapes and types, values within the test's own
 tolerances. Widths are compared in double precision, where the original computes in the output's own.
 """
-from __future__ import annotations
 
 from typing import Any, Optional, Sequence
 

@@ -1,5 +1,4 @@
 """The parent's end of a process that runs conformance tests: asks one at a time, and outlives whatever becomes of it."""
-from __future__ import annotations
 
 import contextlib
 import json

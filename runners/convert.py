@@ -1,5 +1,4 @@
 """The conversion job: calls an adapter's `convert` in the converter's own environment and times it."""
-from __future__ import annotations
 
 import importlib
 import importlib.util
@@ -7,7 +6,6 @@ import os
 import platform
 import sys
 import time
-from importlib import metadata
 from typing import Any, Dict, Mapping
 
 import numpy as np
@@ -84,5 +82,7 @@ def _size(folder: str) -> int:
 
 def _versions() -> Dict[str, str]:
     """Everything in the converter's environment: which of it did the work is the adapter's affair."""
+    from importlib import metadata  # Python 3.8: no converter is older
+
     versions = {str(dist.metadata["Name"]).lower(): dist.version for dist in metadata.distributions() if dist.metadata["Name"]}
     return {"python": platform.python_version(), **dict(sorted(versions.items()))}

@@ -1,5 +1,4 @@
 """What leaves a runner: the lines of events.jsonl and the result file, always whole and always plain JSON."""
-from __future__ import annotations
 
 import contextlib
 import json

@@ -1,5 +1,4 @@
 """What went wrong, in the protocol's words: from an exception to a kind and one readable message."""
-from __future__ import annotations
 
 import re
 import sys

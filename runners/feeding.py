@@ -4,7 +4,6 @@ The second is what a harness measures that loops over rows for one backend and h
 there to show what that does to a ranking (docs/s2-flaw.md); a cell that is fed so says so, and is never compared with one
 that is not.
 """
-from __future__ import annotations
 
 from typing import List
 

@@ -1,5 +1,4 @@
 """How far the outputs of the measured run are from the reference, in double precision."""
-from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ class Winners:
     five: Optional[np.ndarray]
 
     @staticmethod
-    def of(values: np.ndarray) -> Winners:
+    def of(values: np.ndarray) -> "Winners":
         five = np.argpartition(values, -5, axis=1)[:, -5:] if values.shape[1] > 5 else None
         return Winners(values.argmax(axis=1), five)
 

@@ -1,5 +1,4 @@
 """Numbers within sentences, as people read them."""
-from __future__ import annotations
 
 import math
 

@@ -1,5 +1,4 @@
 """The work of others on the trial's CPUs while it ran: what the kernel counted there, less what the trial itself used."""
-from __future__ import annotations
 
 import os
 from typing import Dict, Optional, Sequence, Tuple

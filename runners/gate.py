@@ -4,7 +4,6 @@ Instances that share a machine are measured together or not at all: each waits, 
 one moment of the shared clock, and none stops while another still lacks time or iterations, so that none measures a part
 of its loop on a machine that the others have already left.
 """
-from __future__ import annotations
 
 import json
 import mmap

@@ -1,5 +1,4 @@
 """The job as the orchestrator wrote it, checked and typed. Standard library only: read before numpy is imported."""
-from __future__ import annotations
 
 import json
 import re

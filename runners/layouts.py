@@ -3,7 +3,6 @@
 Converters from NCHW to NHWC move axes of inputs and outputs, rename and narrow them. The file says so per tensor; with it the
 adapter gets from the model's own feeds to the converted model's and back. That is part of the timed inference.
 """
-from __future__ import annotations
 
 import json
 import os
@@ -39,7 +38,7 @@ class Layout:
             json.dump(asdict(self), file, indent=1)
 
     @staticmethod
-    def beside(path: str) -> Layout:
+    def beside(path: str) -> "Layout":
         """Of the converted model at `path`."""
         with open(os.path.join(os.path.dirname(path), FILE), encoding="utf-8") as file:
             raw: Mapping[str, Any] = json.load(file)

@@ -1,5 +1,4 @@
 """The timed loop: host arrays in, host arrays out, as little as possible between two readings of the clock."""
-from __future__ import annotations
 
 import base64
 import time

@@ -1,5 +1,4 @@
 """What the process and its machine used: CPU time, threads, switches, memory; all read outside the timed loop."""
-from __future__ import annotations
 
 import os
 import resource
@@ -93,7 +92,7 @@ class Usage:
     throttled_s: Optional[float]
 
     @staticmethod
-    def now(cgroup: Cgroup) -> Usage:
+    def now(cgroup: Cgroup) -> "Usage":
         """Read all of them; takes some 100 microseconds, which count towards the CPU time of what follows."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         reasons = Reasons()

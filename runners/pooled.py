@@ -1,5 +1,4 @@
 """Results of instances that measured together → one cell (pure)."""
-from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple

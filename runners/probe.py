@@ -4,7 +4,6 @@ A helper process is forked before anything big is imported. It sleeps on a pipe 
 part in the trial's memory and threads nor shares its state. Virtual machines change state under a workload with nothing
 else to show for it than the round trip between cores, which is why that is measured too.
 """
-from __future__ import annotations
 
 import contextlib
 import json

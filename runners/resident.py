@@ -1,5 +1,4 @@
 """Device-resident latency: the second figure of a device with memory of its own, without the copies there and back."""
-from __future__ import annotations
 
 import time
 from itertools import cycle

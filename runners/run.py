@@ -1,5 +1,4 @@
-"""The shared runner: one job in, one result out. Runs wherever a backend lives, on Python 3.8 to 3.13 with numpy."""
-from __future__ import annotations
+"""The shared runner: one job in, one result out. Runs wherever a backend lives, on Python 3.6 to 3.13 with numpy."""
 
 import time
 
@@ -11,6 +10,7 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple  # noqa: E402
 
+import older  # noqa: E402
 import probe  # noqa: E402
 from events import RESULT_PROTOCOL, EventLog, write_result  # noqa: E402
 from job import JobError, TrialJob, parse_job, read_job, trial_job  # noqa: E402
@@ -40,6 +40,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     given.add_argument("--job-json", metavar="JSON", help="the job itself: spares a container the copying of a file")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the result goes; created if missing")
     options = parser.parse_args(arguments)
+    older.fill_gaps()
     os.makedirs(options.out, exist_ok=True)
     started, why_not = _process_start()
     began = _ENTERED if started is None else started

@@ -1,5 +1,4 @@
 """When a process that has just started is as fast as it will be: a definition, and the figures that it gives."""
-from __future__ import annotations
 
 from typing import NamedTuple, Optional, Sequence
 

@@ -1,5 +1,4 @@
 """Models that work at the same time: each member's batches and answers, and the threads that drive members in one process."""
-from __future__ import annotations
 
 import threading
 from typing import Any, Dict, List, Optional, Sequence

@@ -1,5 +1,4 @@
 """Makes `import torchvision` work beside a CPU torch."""
-from __future__ import annotations
 
 
 def declare_operators() -> None:

@@ -1,5 +1,4 @@
 """One trial: import, load and compile once, then measure the cells one by one; the result file grows with each."""
-from __future__ import annotations
 
 import gc
 import importlib

@@ -6,7 +6,6 @@ inferences and outside all figures, and a fixed piece of plain Python is timed: 
 the same time by a small process on each CPU of the trial, forked before a framework was imported. Trials are compared with
 these readings as covariates (`orchestrator/merge/clocks.py`).
 """
-from __future__ import annotations
 
 import contextlib
 import math

@@ -2,7 +2,6 @@
 
 They are started anew, not forked: whatever this process has imported, started or allocated is not in them.
 """
-from __future__ import annotations
 
 import json
 import os

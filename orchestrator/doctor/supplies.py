@@ -71,7 +71,7 @@ def locked_pythons(images: Path, machine: str) -> dict[str, frozenset[str]]:
     return {name: frozenset(pythons) for name, pythons in found.items()}
 
 
-def find_pythons(minors: Iterable[int] = range(8, 15)) -> tuple[Interpreter, ...]:
+def find_pythons(minors: Iterable[int] = range(6, 15)) -> tuple[Interpreter, ...]:
     """Interpreters on PATH and under pyenv that start; a pyenv shim of an inactive version does not."""
     found: dict[str, Interpreter] = {}
     for minor in minors:

@@ -19,7 +19,7 @@ from orchestrator.images.context import DEFAULT_RUNNER
 from orchestrator.images.runnerfiles import runner_digest, runner_files
 from orchestrator.model import EnvSpec, IsolationKind, ReadyEnv, digest
 
-_OLDEST = (3, 8)  # what runners/ is written for
+_OLDEST = (3, 8)  # of those that a user names: the standard library of older ones cannot be asked for its packages
 _TIMEOUT_S = 120.0
 
 _WHO = "import json, platform, sys, venv; print(json.dumps(['%d.%d' % sys.version_info[:2], platform.machine(), " \
@@ -92,7 +92,8 @@ def check_interpreter(path: Path, env: EnvSpec, *, runner_dir: Path = DEFAULT_RU
     facts = _ask(path, names)
     version = tuple(int(part) for part in facts["python"].split(".")[:2])
     if version < _OLDEST:
-        raise BuildError(f"{path} is Python {facts['python']}", hint="Infermatrix's runner needs Python 3.8 or newer.")
+        raise BuildError(f"{path} is Python {facts['python']}",
+                         hint="One that is named must be Python 3.8 or newer; --isolation venv makes environments of older ones.")
     for name in names:
         answer = facts["answers"][name]
         if answer["version"] is None:

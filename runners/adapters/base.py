@@ -6,7 +6,6 @@ framework is imported; a module with a `convert` imports lazily, because the con
 A framework that reads variables while it is imported gets them from a function `environment(params)` of the module, which
 returns names and values; `params` has no samples then, and the `Adapter` is made afterwards.
 """
-from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence

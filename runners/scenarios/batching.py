@@ -1,5 +1,4 @@
 """The dynamic batcher and the one thread that serves: requests wait for others, but not longer than the maximum delay."""
-from __future__ import annotations
 
 import threading
 import time

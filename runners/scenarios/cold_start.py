@@ -8,7 +8,6 @@ What is measured is a start after another start, not one after a reboot.
 The headline is start of the interpreter + import + load + compile + first inference of the measured process. What the
 runner itself does in between (reading inputs and reference) is left out of it, and reported as `details.harness_ms`.
 """
-from __future__ import annotations
 
 import os
 from typing import Any, Dict, List, Mapping

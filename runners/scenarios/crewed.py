@@ -1,5 +1,4 @@
 """An ensemble with a process per member, all of them on the same CPUs."""
-from __future__ import annotations
 
 import json
 import os

@@ -3,7 +3,6 @@
 Of n requests t missed the target. If the true share of misses were 1 − p or more, t or fewer would be seen with
 probability BinomCDF(t; n, 1 − p). Where that is 1 % or less, the percentile p meets the target with 99 % confidence.
 """
-from __future__ import annotations
 
 import math
 from typing import Optional, Sequence

@@ -4,7 +4,6 @@ Each member is measured alone first, in the same processes that then work togeth
 machine and nothing else. Alone one after the other they would answer at the harmonic sum of their rates, 1 ÷ Σ 1/rate;
 `gain` is the rate together ÷ that. Layouts: `one_process`, a thread per member; `processes`, a process per member.
 """
-from __future__ import annotations
 
 import gc
 import os

@@ -1,5 +1,4 @@
 """The process that a cold start measures: a plain trial that also notes what it had used when its first answer was there."""
-from __future__ import annotations
 
 import resource
 import time

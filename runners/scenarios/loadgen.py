@@ -3,7 +3,6 @@
 LoadGen crashes on an exception in a callback, waits for ever for a lost answer, and writes into the working directory
 unless told otherwise. Its trace is kept in memory and written after the run, so that the run is not disturbed by it.
 """
-from __future__ import annotations
 
 import json
 import os

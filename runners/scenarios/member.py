@@ -3,7 +3,6 @@
 Its channel brings lines first (`alone`), then requests of two bytes: the number of a batch, or `MARK`, between which and the
 next one resources are counted. Inputs are its own and outputs stay here: what is measured is sharing a machine, not a transport.
 """
-from __future__ import annotations
 
 import gc
 import json

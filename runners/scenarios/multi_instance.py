@@ -4,7 +4,6 @@ Each instance is a process of its own with a slice of the CPUs, an adapter and a
 time, begin at one moment, and none stops while another still measures. Throughput counts what all of them completed in
 the window in which all were measuring; latency is of all their inferences together.
 """
-from __future__ import annotations
 
 import json
 import os

@@ -3,7 +3,6 @@
 A short run can meet a latency percentile at a rate above the server's capacity, because its queue has not grown long
 enough yet. So a rate holds only if the queue does not grow either.
 """
-from __future__ import annotations
 
 from dataclasses import dataclass
 

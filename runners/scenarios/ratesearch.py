@@ -1,5 +1,4 @@
 """The search for the highest rate that holds: short runs bracket it, a full run proves it. Pure but for the runs themselves."""
-from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field

@@ -3,7 +3,6 @@
 LoadGen crashes on an exception in its callbacks and waits for ever for a lost answer. Both end the child only: the cell
 gets a status, and the trial's other cells are measured in children of their own.
 """
-from __future__ import annotations
 
 import importlib.util
 import json

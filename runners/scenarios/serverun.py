@@ -1,5 +1,4 @@
 """One server cell: warm-up, capacity, the search for the highest rate, and the run that proves it."""
-from __future__ import annotations
 
 import gc
 import time

@@ -5,7 +5,6 @@
 The job is the trial's with one cell; DIR/result.json becomes a trial's result. Each phase entered is told on the
 file descriptor by its first letter, so that `server.py` knows how long to wait.
 """
-from __future__ import annotations
 
 import time
 
@@ -15,11 +14,11 @@ import argparse  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
-from importlib.metadata import version  # noqa: E402
 from typing import Any, Dict, List, Optional  # noqa: E402
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import older  # noqa: E402
 import probe  # noqa: E402
 from events import EventLog  # noqa: E402
 from job import CellJob, TrialJob, read_job, trial_job  # noqa: E402
@@ -54,6 +53,8 @@ class Trial(PlainTrial):
     def _note_evidence(self, *, final: bool = False) -> None:
         super()._note_evidence(final=final)
         if self.result["evidence"]:
+            from importlib.metadata import version  # Python 3.8; no older one has LoadGen
+
             self.result["evidence"]["detail"]["mlcommons-loadgen"] = version("mlcommons-loadgen")
 
 
@@ -78,6 +79,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument("--began", required=True, type=float, metavar="S", help="when the trial began, on the monotonic clock")
     parser.add_argument("--stages", type=int, metavar="FD", help="told the first letter of every phase")
     options = parser.parse_args(arguments)
+    older.fill_gaps()
     probe.die_with_parent(os.getppid())
     sys.setswitchinterval(SWITCH_S)
     job = trial_job(read_job(options.job))

@@ -21,7 +21,8 @@ import pytest
 
 RUNNERS = Path(__file__).parents[2] / "runners"
 PLANTED = Path(__file__).with_name("planted.py")
-MINORS = range(8, 14)  # of Python 3: what runners/ promises
+MINORS = range(6, 14)  # of Python 3: what runners/ promises
+NEEDED = ("numpy", "dataclasses")  # the second is a package on 3.6 only
 LAYERS = (200, 128, 64, 32, 16, 8, 4)
 SAMPLES = 16
 
@@ -124,7 +125,7 @@ def other_trial(request: pytest.FixtureRequest, tmp_path: Path) -> Trial:
     """The runner under the oldest and the newest Python that is there and has (or can get) numpy."""
     found = pythons()
     if not found:
-        pytest.skip("no Python 3.8 to 3.13 found on PATH, in PYENV_ROOT or in INFERMATRIX_TEST_PYTHONS")
+        pytest.skip("no Python 3.6 to 3.13 found on PATH, in PYENV_ROOT or in INFERMATRIX_TEST_PYTHONS")
     minor = min(found) if request.param == "oldest" else max(found)
     cache = Path(request.config.cache.mkdir("runner-pythons"))
     python = with_numpy(found[minor], cache / f"3.{minor}")
@@ -152,13 +153,14 @@ def pythons() -> dict[int, str]:
 
 
 def with_numpy(python: str, venv: Path) -> str:
-    """`python` itself if it has numpy, else a virtual environment of it, kept between test runs."""
+    """`python` itself if it has what the runner needs, else a virtual environment of it, kept between test runs."""
     for candidate in (python, str(venv / "bin" / "python")):
-        asked = [candidate, "-c", "import numpy"]
+        asked = [candidate, "-c", f"import {', '.join(NEEDED)}"]
         if Path(candidate).exists() and subprocess.run(asked, capture_output=True, check=False).returncode == 0:
             return candidate
     steps = ([python, "-m", "venv", "--clear", str(venv)],
-             [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "numpy"])
+             [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", NEEDED[0],
+              f"{NEEDED[1]}; python_version < '3.7'"])
     for step in steps:
         done = subprocess.run(step, capture_output=True, text=True, timeout=240, check=False)
         if done.returncode != 0:

@@ -1,7 +1,6 @@
 """A numpy network behind the adapter contract, with a fault planted by the setting `fault`. Runs inside the runner."""
 # mypy: ignore-errors
 # ruff: noqa: ARG002, PTH112, UP032
-from __future__ import annotations
 
 import ctypes
 import os
