@@ -33,7 +33,8 @@ def add_commands(commands: Commands) -> None:
     made_here = [variant.value for variant in BaseVariant if variant.is_made_here]
     base.add_argument("--variant", choices=made_here, action="append", default=[])
     base.add_argument(
-        "--from", dest="source", default="auto", metavar="REF", help="auto, bootstrap[:SUITE] or a registry's reference"
+        "--from", dest="source", default="auto", metavar="REF",
+        help="auto, bootstrap[:SUITE], interpreter:PATH (bootstrapped, with that Python from here) or a registry's reference",
     )
     base.add_argument("--python", default=DEFAULT_PYTHON, help=f"which Python it is to have (default: {DEFAULT_PYTHON})")
     lock = add(commands, "lock", _lock, "Resolve requirements.in into a lock file with hashes.", "infermatrix lock onnxruntime")

@@ -25,7 +25,8 @@ from orchestrator.images.debootstrap import (
     python_of,
     write_tree,
 )
-from orchestrator.images.interpreters import interpreters
+from orchestrator.images.graft import graft, named_interpreter
+from orchestrator.images.interpreters import Interpreter, interpreters
 from orchestrator.images.pythons import DEFAULT_PYTHON, BaseNeed, official_reference, suite_for
 from orchestrator.images.render import OWNER, BaseImage
 from orchestrator.images.wheels import Progress, silent
@@ -33,6 +34,7 @@ from orchestrator.model import BaseVariant
 
 DEFAULT_REFERENCE = official_reference(DEFAULT_PYTHON)
 REPOSITORY = "infermatrix/base"
+_NEEDED = "import ctypes, hashlib, mmap, pip, venv, zlib"
 _CHECK = ("import importlib.util, shutil, sys, sysconfig, os; "
           "print('%d.%d' % sys.version_info[:2], int(importlib.util.find_spec('pip') is not None), "
           "int(shutil.which('g++') is not None and os.path.isfile(os.path.join(sysconfig.get_paths()['include'], "
@@ -66,6 +68,8 @@ def ensure_base(need: BaseNeed, choice: BaseChoice, *, client: docker.DockerClie
         existing = _bootstrapped(need, choice.suite, client=client)
         if existing is not None:
             return existing
+        if choice.interpreter is not None:
+            return _with_interpreter(need, choice.interpreter, client=client, log_dir=log_dir, progress=progress)
         if choice.kind is BaseKind.BOOTSTRAP:
             return _bootstrap(need, choice.suite, client=client, log_dir=log_dir, progress=progress)
         try:
@@ -114,22 +118,46 @@ def _bootstrap(need: BaseNeed, suite: str | None, *, client: docker.DockerClient
     return bootstrap(need.variant, client=client, suite=suite, log_dir=log_dir, progress=progress)
 
 
+def _with_interpreter(need: BaseNeed, path: Path, *, client: docker.DockerClient, log_dir: Path,
+                      progress: Progress) -> BaseImage:
+    python = named_interpreter(path)
+    if need.pythons and python.python not in need.pythons:
+        raise NoPythonError(f"{path} is Python {python.python}, not {' or '.join(need.pythons)}",
+                            hint="Make this base once with `infermatrix base --python`; runs then find it by themselves.")
+    missing = missing_for_bootstrap()
+    if missing:
+        raise BuildError(f"none can be bootstrapped: {missing}", hint="Run `infermatrix base` as root once.")
+    base = bootstrap(need.variant, client=client, log_dir=log_dir, progress=progress, interpreter=python)
+    try:  # its extension modules may want libraries of the host that the base has not
+        _run(base.reference, ["python3", "-c", _NEEDED], client=client)
+    except docker.errors.DockerException as error:
+        client.images.remove(base.reference, force=True)
+        raise BuildError(f"the Python of {path} does not run in a base of this distribution",
+                         hint="It needs zlib, ctypes and pip there: one that was built on this very system has them.") from error
+    return base
+
+
 def _with(need: BaseNeed) -> str:
     return f" with Python {' or '.join(need.pythons)}" if need.pythons else ""
 
 
 def _without_base(need: BaseNeed) -> str:
     """What else would serve: an interpreter that is here already, under the other isolation."""
-    here = [found.python for found in interpreters(need.pythons) if found.python in need.pythons]
+    here = [found for found in interpreters(need.pythons) if found.python in need.pythons]
     if here:
-        return f"This machine has Python {here[0]} itself: --isolation venv runs what needs it. " \
+        python, path = here[0].python, here[0].path
+        return f"This machine has Python {python} itself: --isolation venv runs what needs it, and a base gets it with " \
+               f"`infermatrix base --variant {need.variant.value} --python {python} --from interpreter:{path}`. " \
                "Or name a base with --base, such as registry.example/python:{python}-slim-bookworm."
     return "Run `infermatrix base` as root once, or name a base of your own with --base (it may hold {python})."
 
 
 def bootstrap(variant: BaseVariant, *, client: docker.DockerClient, log_dir: Path, suite: str | None = None,
-              progress: Progress = silent) -> BaseImage:
-    """Makes the base anew from Debian packages and imports it as `infermatrix/base:<suite>-<variant>`. Needs root."""
+              progress: Progress = silent, interpreter: Interpreter | None = None) -> BaseImage:
+    """Makes the base anew from Debian packages and imports it as `infermatrix/base:<suite>-<variant>`. Needs root.
+
+    With an `interpreter` that is the base's python3, and the name says so: `<suite>-python3.6-<variant>`.
+    """
     mirror = host_mirror(suite=suite)
     work = cache_dir() / "bootstrap"
     work.mkdir(parents=True, exist_ok=True)
@@ -138,7 +166,11 @@ def bootstrap(variant: BaseVariant, *, client: docker.DockerClient, log_dir: Pat
         root = scratch / "root"
         age = bootstrap_tree(root, variant=variant, mirror=mirror, debs=work / "debs",
                              log=log_dir / f"base-{mirror.suite}-{variant.value}.log", progress=progress)
-        return import_tree(root, variant=variant, suite=mirror.suite, age=age, client=client)
+        name = mirror.suite
+        if interpreter is not None:
+            graft(root, interpreter)
+            name = f"{name}-python{interpreter.python}"
+        return import_tree(root, variant=variant, suite=name, age=age, client=client)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 from orchestrator.errors import ConfigError
 from orchestrator.images.pythons import DEFAULT_PYTHON, BaseNeed, official_reference
@@ -35,20 +36,22 @@ class BaseKind(str, Enum):
     AUTO = "auto"
     REGISTRY = "registry"
     BOOTSTRAP = "bootstrap"
+    INTERPRETER = "interpreter"  # bootstrapped, with a Python of this machine in it
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaseChoice:
-    """What the user asked for: `auto`, `bootstrap`, or an image's reference; and beside it the image with CUDA."""
+    """What the user asked for: `auto`, `bootstrap`, a Python of this machine, an image's reference; beside it the image with CUDA."""
 
     kind: BaseKind
     reference: str | None = None  # None: the official image of the Python that is wanted; may hold "{python}"
     suite: str | None = None  # of the bootstrapped base; None: the host's own, or a sibling that has the Python
+    interpreter: Path | None = None
     cuda: str | None = None  # what rows of the variant `cuda` start from; None: there is none. May hold "{python}"
 
     @classmethod
     def parse(cls, text: str) -> BaseChoice:
-        """`auto`, `bootstrap`, `bootstrap:<suite>` or a reference like `python:{python}-slim-bookworm`.
+        """`auto`, `bootstrap`, `bootstrap:<suite>`, `interpreter:<path>` or a reference like `python:{python}-slim-bookworm`.
 
         Behind it, or alone, after a comma: `cuda=REFERENCE`. Raises ConfigError where anything is named twice.
         """
@@ -59,6 +62,8 @@ class BaseChoice:
             return cls(kind=BaseKind.AUTO, cuda=named)
         if head == BaseKind.BOOTSTRAP.value:
             return cls(kind=BaseKind.BOOTSTRAP, suite=rest or None, cuda=named)
+        if head == BaseKind.INTERPRETER.value and rest:
+            return cls(kind=BaseKind.INTERPRETER, interpreter=Path(rest).expanduser(), cuda=named)
         return cls(kind=BaseKind.REGISTRY, reference=word, cuda=named)
 
     def reference_for(self, need: BaseNeed) -> str:

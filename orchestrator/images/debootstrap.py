@@ -111,9 +111,9 @@ def write_tree(root: Path, *, tar: Path, age: int) -> None:
 
 
 def python_of(root: Path) -> str:
-    """The tree's Python, like "3.11". Raises BuildError where it has none."""
-    match = re.fullmatch(r"python(3\.\d+)", (root / "usr/bin/python3").readlink().name) \
-        if (root / "usr/bin/python3").is_symlink() else None
+    """The tree's Python, like "3.11": the first on PATH. Raises BuildError where it has none."""
+    first = next((path for path in (root / "usr/local/bin/python3", root / "usr/bin/python3") if path.is_symlink()), None)
+    match = re.fullmatch(r"python(3\.\d+)", first.readlink().name) if first else None
     if match is None:
         raise BuildError(f"the tree {root} has no Python 3", hint="Bootstrap it again.")
     return match[1]

@@ -16,6 +16,7 @@ _SUITES = {
 }
 _RELEASE = "bookworm"
 _LAST_RELEASE = {"3.6": "bullseye"}  # official images of a Python that ended before bookworm
+_HASHED_BYTECODE = (3, 7)
 _PIP_INSTALLS_ELSEWHERE = (3, 10)  # `pip --python`: pip 22.3 and newer, which bases of older Pythons need not have
 
 
@@ -59,4 +60,13 @@ def related(suite: str, host_suite: str) -> bool:
 
 def pip_installs_elsewhere(python: str) -> bool:
     """Whether the pip that comes with this Python can be trusted to install into another environment by itself."""
-    return tuple(map(int, python.split("."))) >= _PIP_INSTALLS_ELSEWHERE
+    return _version(python) >= _PIP_INSTALLS_ELSEWHERE
+
+
+def hashes_bytecode(python: str) -> bool:
+    """Whether this Python can name in compiled files the content they were compiled from; older ones name its time and size."""
+    return _version(python) >= _HASHED_BYTECODE
+
+
+def _version(python: str) -> tuple[int, ...]:
+    return tuple(map(int, python.split(".")))

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import jinja2
 
 from orchestrator.images.lockfile import Lock
-from orchestrator.images.pythons import pip_installs_elsewhere
+from orchestrator.images.pythons import hashes_bytecode, pip_installs_elsewhere
 from orchestrator.images.runnerfiles import runner_digest
 from orchestrator.model import BaseVariant, EnvSpec, digest
 
@@ -97,7 +97,7 @@ def dockerfile(plan: ImagePlan) -> str:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     return environment.from_string(plan.template).render(
         title=plan.env.name, base_reference=plan.base.reference, python=plan.lock.python, labels=sorted(values), label=label,
-        pip_installs_elsewhere=pip_installs_elsewhere(plan.lock.python),
+        pip_installs_elsewhere=pip_installs_elsewhere(plan.lock.python), hashed_bytecode=hashes_bytecode(plan.lock.python),
     )
 
 

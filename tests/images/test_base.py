@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,14 @@ def test_without_an_image_with_cuda_only_what_needs_one_goes_without(
     refused = bases[needs[1]]
     assert isinstance(refused, UnavailableError)
     assert re.search(message, refused.message)
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("cache")
+def test_an_interpreter_makes_no_base_for_another_python(engine: docker.DockerClient, tmp_path: Path) -> None:
+    choice = BaseChoice.parse(f"interpreter:{sys.executable}")
+    with pytest.raises(NoPythonError, match=r"is Python 3\.\d+, not 3\.99"):
+        ensure_base(BaseNeed(variant=BaseVariant.SLIM, pythons=("3.99",)), choice, client=engine, log_dir=tmp_path)
 
 
 @pytest.mark.engine

@@ -16,6 +16,8 @@ SLIM, TOOLCHAIN = BaseNeed(variant=BaseVariant.SLIM), BaseNeed(variant=BaseVaria
     ("auto", BaseKind.AUTO, None),
     ("bootstrap", BaseKind.BOOTSTRAP, None),
     ("bootstrap:trixie", BaseKind.BOOTSTRAP, "trixie"),
+    ("interpreter:/opt/python/bin/python3.6", BaseKind.INTERPRETER, None),
+    ("registry.example/interpreter:3.12", BaseKind.REGISTRY, None),
     ("python:3.12-slim", BaseKind.REGISTRY, None),
 ])
 def test_a_choice_is_one_word_or_a_reference(text: str, kind: BaseKind, suite: str | None) -> None:

@@ -81,6 +81,9 @@ def test_the_trees_python_is_read_from_its_link(tmp_path: Path) -> None:
         python_of(tmp_path)
     (tmp_path / "usr/bin/python3").symlink_to("python3.12")
     assert python_of(tmp_path) == "3.12"
+    (tmp_path / "usr/local/bin").mkdir(parents=True)
+    (tmp_path / "usr/local/bin/python3").symlink_to("python3.6")  # comes first on PATH
+    assert python_of(tmp_path) == "3.6"
 
 
 def test_the_mirror_of_the_hosts_suite_has_the_distributions_other_suites(tmp_path: Path) -> None:

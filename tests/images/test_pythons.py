@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.images.lockfile import lock_name
-from orchestrator.images.pythons import need_of, official_reference, related, suite_for
+from orchestrator.images.pythons import hashes_bytecode, need_of, official_reference, related, suite_for
 from orchestrator.model import BaseVariant, EnvSpec
 
 
@@ -46,6 +46,11 @@ def test_a_base_is_bootstrapped_from_a_suite_of_the_hosts_own_distribution(
     pythons: tuple[str, ...], host: str, suite: str | None,
 ) -> None:
     assert suite_for(pythons, host) == suite
+
+
+@pytest.mark.parametrize(("python", "hashes"), [("3.6", False), ("3.7", True), ("3.11", True)])
+def test_bytecode_is_named_by_its_content_from_the_python_on_that_can(python: str, hashes: object) -> None:
+    assert hashes_bytecode(python) is hashes
 
 
 def test_a_mirror_has_the_suites_of_its_own_distribution_only() -> None:

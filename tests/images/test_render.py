@@ -30,6 +30,13 @@ def test_the_dockerfile_is_the_golden_one() -> None:
     assert dockerfile(PLAN) == GOLDEN.read_text()
 
 
+def test_a_python_that_cannot_hash_bytecode_or_install_elsewhere_is_not_asked_to() -> None:
+    old = dockerfile(replace(PLAN, lock=parse_lock(LOCK, name="lock-cp36-x86_64.txt")))
+    assert "--invalidation-mode" in dockerfile(PLAN)
+    assert "--invalidation-mode" not in old
+    assert "--target /opt/env/lib/python3.6/site-packages" in old
+
+
 def test_rendering_needs_no_disk_and_gives_the_same_twice() -> None:
     assert context_files(PLAN, [Path("/missing/a.whl")]) == context_files(PLAN, [Path("/missing/a.whl")])
 
