@@ -41,7 +41,7 @@ class BaseKind(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class BaseChoice:
-    """What the user asked for: `auto`, `bootstrap`, a Python of this machine, an image's reference; beside it the image with CUDA."""
+    """What the user asked for: `auto`, `bootstrap`, a Python of this machine, an image's reference; beside it one with CUDA."""
 
     kind: BaseKind
     reference: str | None = None  # None: the official image of the Python that is wanted; may hold "{python}"

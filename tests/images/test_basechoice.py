@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from orchestrator.errors import ConfigError
@@ -24,6 +26,7 @@ def test_a_choice_is_one_word_or_a_reference(text: str, kind: BaseKind, suite: s
     choice = BaseChoice.parse(text)
     assert (choice.kind, choice.suite) == (kind, suite)
     assert kind is not BaseKind.REGISTRY or choice.reference == text
+    assert choice.interpreter == (Path("/opt/python/bin/python3.6") if kind is BaseKind.INTERPRETER else None)
 
 
 def test_the_toolchain_variant_of_an_official_image_is_the_one_without_slim() -> None:
