@@ -25,7 +25,7 @@ class Known:
     """What rules may ask of the graph."""
 
     constants: Dict[str, Any]  # rules may add to them
-    shapes: Dict[str, List[Any]]  # numbers, or names of open dimensions
+    shapes: Dict[str, List[Any]]  # numbers, names of open dimensions, and for unknown ones what equals nothing else
     reader: str  # for whom the graph is written, as sentences name it
     opset: int = OPSET  # of the file that is read
 
@@ -86,9 +86,8 @@ def _shapes(model: Any) -> Dict[str, List[Any]]:
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(model).graph
-    return {tensor.name: [dim.dim_value or dim.dim_param for dim in tensor.type.tensor_type.shape.dim]
-            for tensor in (*graph.value_info, *graph.input) if all(
-                dim.dim_value or dim.dim_param for dim in tensor.type.tensor_type.shape.dim)}
+    return {tensor.name: [dim.dim_value or dim.dim_param or object() for dim in tensor.type.tensor_type.shape.dim]
+            for tensor in (*graph.value_info, *graph.input, *graph.output) if tensor.type.tensor_type.HasField("shape")}
 
 
 def attributes(node: Any) -> Dict[str, Any]:
@@ -143,7 +142,8 @@ def settled(node: Any, known: Known) -> Any:
     if node.op_type == "Clip":
         limits = np.finfo(np.float32)
         given = {"min": float(limits.min), "max": float(limits.max), **given}
-    given.pop("noop_with_empty_axes", None)
+    if given.pop("noop_with_empty_axes", 0) and not given.get("axes"):
+        return identity(node, known)
     return made(node, [node.input[0]], given)
 
 
@@ -159,6 +159,7 @@ def normalisation(node: Any, known: Known) -> Any:
     given = attributes(node)
     if given.pop("training_mode", 0):
         raise Unsupported("operator BatchNormalization is in training mode")
+    given.pop("is_test", None)  # of opset 6 and older, whose other meaning was training
     return made(node, list(node.input), given)
 
 

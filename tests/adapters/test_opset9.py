@@ -73,6 +73,32 @@ def test_what_importers_of_that_age_pass_over_is_refused(attributes: dict[str, A
         cntk.lower(model([pool]))
 
 
+@pytest.mark.parametrize("node", [
+    helper.make_node("ReduceMax", ["x"], ["y"], keepdims=0), helper.make_node("Transpose", ["x"], ["y"]),
+    helper.make_node("Concat", ["x", "x"], ["y"], axis=-3), helper.make_node("ReduceSum", ["x"], ["y"], noop_with_empty_axes=1),
+    helper.make_node("ReduceMean", ["x", "axes"], ["y"]), helper.make_node("Unsqueeze", ["x", "axes"], ["y"]),
+], ids=lambda node: f"{node.op_type}-{len(node.attribute)}")
+def test_axes_count_from_the_front_and_are_all_named_for_cntk(node: onnx.NodeProto) -> None:
+    before = model([node], axes=np.array([-1, 1]))
+    after = cntk.lower(before)
+    named = {one.name: list(one.ints) or [one.i] for one in after.graph.node[0].attribute}
+    assert all(axis >= 0 for axis in [*named.get("axes", []), *named.get("axis", [])])
+    assert after.graph.node[0].op_type == ("Identity" if "noop_with_empty_axes" in str(node) else node.op_type)
+    assert node.op_type != "Transpose" or named["perm"] == [3, 2, 1, 0]
+    (expected,), (found,) = (ReferenceEvaluator(one).run(None, {"x": X}) for one in (before, after))
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("node", "weight", "reason"), [
+    (helper.make_node("Conv", ["x", "w"], ["y"], dilations=[2, 2]), (2, 3, 2, 2), "dilations"),
+    (helper.make_node("Conv", ["s", "w"], ["y"]), (2, 3, 2), "two dimensions"),
+    (helper.make_node("MatMul", ["w", "w"], ["y"]), (3,), "outer product"),
+])
+def test_what_cntk_would_compute_wrongly_or_not_at_all_is_refused(node: onnx.NodeProto, weight: tuple[int, ...], reason: str) -> None:
+    with pytest.raises(base.Unsupported, match=reason):
+        cntk.lower(model([node], w=np.ones(weight, np.float32), s=np.ones((1, 3, 8), np.float32)))
+
+
 @pytest.mark.parametrize(("opset", "axis", "taken"), [
     (18, -1, True), (18, 3, True), (18, 1, False), (11, None, False), (11, 3, True)])
 def test_a_softmax_is_taken_over_the_last_axis_only(opset: int, axis: int | None, taken: bool) -> None:
