@@ -94,7 +94,7 @@ def test_axes_count_from_the_front_and_are_all_named_for_cntk(node: onnx.NodePro
     (helper.make_node("Conv", ["s", "w"], ["y"]), (2, 3, 2), "two dimensions"),
     (helper.make_node("MatMul", ["w", "w"], ["y"]), (3,), "outer product"),
 ])
-def test_what_cntk_would_compute_wrongly_or_not_at_all_is_refused(node: onnx.NodeProto, weight: tuple[int, ...], reason: str) -> None:
+def test_what_cntk_would_compute_wrongly_is_refused(node: onnx.NodeProto, weight: tuple[int, ...], reason: str) -> None:
     with pytest.raises(base.Unsupported, match=reason):
         cntk.lower(model([node], w=np.ones(weight, np.float32), s=np.ones((1, 3, 8), np.float32)))
 
