@@ -62,7 +62,7 @@ def lacking(device: str, gpus: Sequence[Gpu], why: str | None) -> str | None:
     if not is_gpu(device) or gpu_of(device, gpus) is not None:
         return None
     found = ", ".join(f"{one.index}: {one.name}" for one in gpus) or why or "none"
-    return f"this machine has no GPU `{device}` ({found})"
+    return f"no GPU `{device}` was found on this machine ({found})"
 
 
 def is_gpu(device: str) -> bool:

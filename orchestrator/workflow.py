@@ -18,7 +18,6 @@ from orchestrator.counting import several
 from orchestrator.doctor.engine import EngineAnswer, engine_answer
 from orchestrator.environments import MODELS_ENV, converter_key, models_env, named_interpreters
 from orchestrator.errors import EngineError
-from orchestrator.gpus import lacking
 from orchestrator.hostfacts import HostFacts, choose_cpus
 from orchestrator.images.builders import Builder
 from orchestrator.isolation.base import Isolation, Stop
@@ -27,6 +26,7 @@ from orchestrator.meters.host import HostMeters
 from orchestrator.model import BackendSpec, EnvSpec, IsolationKind, Limits, PreparedModel, ReadyEnv
 from orchestrator.modelset import ModelSet
 from orchestrator.opening import opened
+from orchestrator.plan.absent import on_this_machine
 from orchestrator.plan.plan import Plan
 from orchestrator.records import RecordStore
 from orchestrator.rundir import RunDir
@@ -148,7 +148,7 @@ def _begin_meters(work: Work, bench: Bench) -> None:
 def _prepare(work: Work, isolation: Isolation, meters: HostMeters) -> Bench:
     """Environments, then models (which may need one of them): all that the cells need whose device is here."""
     plan, config, facts = work.plan, work.plan.config, work.facts
-    here = [cell for cell in plan.cells if lacking(cell.device, facts.gpus, facts.gpus_reason) is None]
+    here = on_this_machine(plan, facts.gpus, facts.gpus_reason).cells
     rows = {cell.label: cell for cell in here}
     asked_for = work.models.only({name for cell in here for name in cell.members})
     envs: dict[str, EnvSpec] = {

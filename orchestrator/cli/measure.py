@@ -20,6 +20,7 @@ from orchestrator.doctor.supplies import free_mb
 from orchestrator.environments import MODELS_ENV, models_env, named_interpreters
 from orchestrator.errors import ConfigError
 from orchestrator.facts.sizes import load as load_sizes
+from orchestrator.gpus import read_gpus
 from orchestrator.hostfacts import read_host
 from orchestrator.images.basechoice import overlaid
 from orchestrator.images.builders import Builder
@@ -32,6 +33,7 @@ from orchestrator.models.prepare import prepare_file
 from orchestrator.models.weights import bring
 from orchestrator.models.zoo import ZOO_FORMATS
 from orchestrator.modelset import ModelSet
+from orchestrator.plan.absent import absent_notes, on_this_machine
 from orchestrator.plan.disk import DiskNeed, disk_lines, disk_need
 from orchestrator.plan.modelnotes import inspect_models
 from orchestrator.plan.plan import Plan, make_plan
@@ -109,8 +111,9 @@ def _plan(options: argparse.Namespace) -> int:
     plan = _make_plan(options, registry, config, fixed)
     used = {name for cell in plan.cells for name in cell.members}
     notes = [note for model in inspected if model.name in used for note in model.notes]
-    plan = replace(plan, warnings=(*plan.warnings, *notes))
-    need, free_mb = _disk(plan, registry)
+    gpus = read_gpus()
+    plan = replace(plan, warnings=(*plan.warnings, *notes, *absent_notes(plan, *gpus)))
+    need, free_mb = _disk(on_this_machine(plan, *gpus), registry)
     if options.json:
         print(json.dumps({**plan_json(plan), "disk": {**asdict(need), "free_mb": free_mb}}, indent=1))
     else:
@@ -156,7 +159,7 @@ def _run(options: argparse.Namespace) -> int:
     for line in standing(rundir.folder, program(), named=options.out is not None):
         console.say(line)
     rundir.begin(plan, choice.kind, choice.reason, facts)
-    need, free_mb_now = _disk(plan, registry)
+    need, free_mb_now = _disk(on_this_machine(plan, facts.gpus, facts.gpus_reason), registry)
     console.say(disk_lines(need, choice.kind, free_mb_now)[0])
     work = Work(
         plan=plan, registry=registry, facts=facts, models=models, cache=cache, rundir=rundir, choice=choice,
