@@ -58,6 +58,8 @@ def _quantised(path: str, target: str, params: ConvertParams, *, symmetric: bool
         else:
             # What the vendor recommends to begin with on a CPU: QDQ, both signed, weights by channel.
             quantize_static(ready, target, _reader(params), quant_format=QuantFormat.QDQ, per_channel=True,
+                            # TensorRT refuses a model in which an embedding is quantised (MiniLM), and is half as wrong without.
+                            op_types_to_quantize=["Conv", "MatMul", "Gemm"] if symmetric else None,
                             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
                             # A bias in 32-bit integers is the CPU's way; kernels of GPUs take it as a float.
                             extra_options={"ActivationSymmetric": True, "QuantizeBias": False} if symmetric else None)
