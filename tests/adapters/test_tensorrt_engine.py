@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.adapters.handmade_cuda import Engine, Runtime, Trt
+from tests.adapters.handmade_tensorrt import TensorRt
 
 base: Any = import_module("adapters.base")
 memory: Any = import_module("adapters.cuda_memory")
@@ -135,6 +137,63 @@ def test_an_engine_is_kept_under_all_that_it_depends_on(tmp_path: Path) -> None:
     model.write_bytes(b"another network")
     others.append(kept.engine_name(str(model), params, **same))
     assert len({name, *others}) == 7
+
+
+@pytest.fixture
+def process(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, TensorRt]]:
+    """A fresh adapter that has loaded and compiled, and the library that it did it with."""
+    (tmp_path / "model.onnx").write_bytes(b"a network")
+    (tmp_path / "cache").mkdir()
+
+    def start(*, version: str = "10.0", gpu: bool = True, **changes: Any) -> tuple[Any, TensorRt]:
+        library = TensorRt(runtime, version=version, gpu=gpu)
+        monkeypatch.setattr(kept, "binding", lambda: library)
+        params = base.Params(device="cuda", precision="fp16", batches=(1, 8), input_order=("x",), output_order=("y",),
+                             keep_cache=True, cache_dir=str(tmp_path / "cache"))
+        adapter = kept.Adapter()
+        adapter.load(str(tmp_path / "model.onnx"), replace(params, **changes))
+        adapter.compile({})
+        return adapter, library
+
+    return start
+
+
+def test_a_kept_engine_is_a_hit_only_where_it_was_loaded(process: Callable[..., tuple[Any, TensorRt]], tmp_path: Path) -> None:
+    def start(**changes: Any) -> tuple[bool, int]:
+        adapter, library = process(**changes)
+        assert np.array_equal(adapter.predict(rows(2))[0], 2 * rows(2)["x"])
+        return adapter.evidence().cache.hit, library.builds
+
+    assert start() == (False, 1)
+    assert start() == (True, 0)
+    assert start(precision="fp32") == (False, 1)  # an engine of its own
+    assert start(version="10.1") == (False, 1)
+    assert [start(), start(precision="fp32"), start(version="10.1")] == [(True, 0)] * 3
+    for engine in (tmp_path / "cache").glob("*.plan"):
+        engine.write_bytes(b"damaged")
+    assert start() == (False, 1)
+    assert start() == (True, 0)
+    assert (tmp_path / "cache" / "timings.cache").read_bytes() == b"timed;" * 4  # each build went on from the timings before
+
+
+def test_nothing_is_kept_where_nobody_asked(process: Callable[..., tuple[Any, TensorRt]], tmp_path: Path) -> None:
+    for _ in range(2):
+        adapter, library = process(keep_cache=False)
+        assert library.builds == 1
+        assert adapter.evidence().cache is None
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_the_builder_gets_what_was_asked_for(process: Callable[..., tuple[Any, TensorRt]]) -> None:
+    _, library = process(settings={"builder_optimization_level": 5, "workspace_mb": 64})
+    assert library.config is not None
+    assert (library.config.flags, library.config.profiles) == ({"FP16"}, 1)
+    assert (library.config.builder_optimization_level, library.config.pools) == (5, {"workspace": 64 << 20})
+
+
+def test_without_a_gpu_the_builders_own_words_are_the_reason(process: Callable[..., tuple[Any, TensorRt]]) -> None:
+    with pytest.raises(base.Unsupported, match="TensorRT cannot start here: CUDA initialization failure with error: 35"):
+        process(gpu=False)
 
 
 def test_the_binding_is_found_under_either_of_its_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
