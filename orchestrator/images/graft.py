@@ -53,6 +53,7 @@ def graft(root: Path, interpreter: Interpreter) -> None:
                           env={**os.environ, "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])})
     if done.returncode != 0:
         raise BuildError(f"ldconfig failed in the new base: {done.stderr.strip()[:200]}", hint="It needs root.")
+    (root / "var/cache/ldconfig/aux-cache").unlink(missing_ok=True)  # names inodes: another one each time
 
 
 def _home(interpreter: Interpreter) -> Path:
@@ -70,3 +71,4 @@ def _add_pip(site: Path, interpreter: Interpreter) -> None:
     flags = target_flags(python=interpreter.python, machine=interpreter.machine)
     run_pip(["install", "--quiet", "--no-compile", "--no-deps", f"--target={site}", *flags, "pip"],
             what=f"find a pip for Python {interpreter.python}")
+    shutil.rmtree(site / "bin", ignore_errors=True)  # scripts that name the Python which ran pip; `python3 -m pip` needs none

@@ -11,27 +11,37 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import BuildError
-from orchestrator.images.debootstrap import python_of
+from orchestrator.images.debootstrap import python_of, write_tree
 from orchestrator.images.graft import graft, named_interpreter
 from orchestrator.images.interpreters import Interpreter
+from orchestrator.images.wheels import sha256_of
 from tests.images.wheelhouse import make_wheel
 
 ASK = "import ctypes, json, pip, sys, venv, zlib; print(json.dumps([sys.base_prefix, pip.__version__, pip.__file__]))"
 
 
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="ldconfig in another root needs root")
+NEEDS_A_FOLDER = pytest.mark.skipif(Path(sys.base_prefix).resolve() in map(Path, ("/usr", "/usr/local")),
+                                    reason="a Python of the system's own")
+
+
+def make_root(root: Path) -> Path:
+    """As much of a base's tree as matters here."""
+    for folder in ("usr/local/bin", "usr/local/lib", "usr/bin", "etc", "var/cache/ldconfig"):
+        (root / folder).mkdir(parents=True)
+    (root / "etc/ld.so.conf").write_text("/usr/local/lib\n")
+    (root / "usr/bin/python3").symlink_to("python3.99")
+    return root
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """As much of a base's tree as matters here."""
-    for folder in ("usr/local/bin", "usr/local/lib", "usr/bin", "etc"):
-        (tmp_path / "root" / folder).mkdir(parents=True)
-    (tmp_path / "root/etc/ld.so.conf").write_text("/usr/local/lib\n")
-    (tmp_path / "root/usr/bin/python3").symlink_to("python3.99")
-    return tmp_path / "root"
+    return make_root(tmp_path / "root")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0, reason="ldconfig in another root needs root")
-@pytest.mark.skipif(Path(sys.base_prefix).resolve() in map(Path, ("/usr", "/usr/local")), reason="a Python of the system's own")
+@NEEDS_ROOT
+@NEEDS_A_FOLDER
 def test_it_is_the_trees_first_python_and_has_a_pip_of_its_own(root: Path, wheelhouse: Path) -> None:
     make_wheel(wheelhouse, "pip", "9.9")
     graft(root, named_interpreter(Path(sys.executable)))
@@ -42,6 +52,20 @@ def test_it_is_the_trees_first_python_and_has_a_pip_of_its_own(root: Path, wheel
     prefix, version, file = json.loads(done.stdout)
     assert (prefix, version) == (str(place), "9.9")
     assert Path(file).is_relative_to(place)
+
+
+@pytest.mark.slow
+@NEEDS_ROOT
+@NEEDS_A_FOLDER
+def test_the_same_python_gives_the_same_tree(tmp_path: Path, wheelhouse: Path) -> None:
+    make_wheel(wheelhouse, "pip", "9.9")
+    packed = []
+    for name in ("one", "two"):
+        root = make_root(tmp_path / name)
+        graft(root, named_interpreter(Path(sys.executable)))
+        write_tree(root, tar=tmp_path / f"{name}.tar", age=0)
+        packed.append(sha256_of(tmp_path / f"{name}.tar"))
+    assert packed[0] == packed[1]
 
 
 def test_a_python_of_the_distributions_own_has_no_folder_to_copy(root: Path, tmp_path: Path) -> None:
