@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import requests
 
 from orchestrator.errors import BuildError, UnavailableError
-from orchestrator.images.pip import run_pip
+from orchestrator.images.pip import run_pip, run_pip_script
 
 VARIABLE = "INFERMATRIX_EXTRA_INDEX_URLS"  # in the place of every backend's own: a mirror serves for all
 _ANSWER_S = 10.0
@@ -21,8 +22,10 @@ def extra_indexes(declared: Sequence[str], environ: Mapping[str, str] = os.envir
     return tuple(declared) if given is None or not declared else tuple(given.split())
 
 
-def run_pip_anywhere(arguments: Sequence[str], declared: Sequence[str], *, what: str) -> None:
+def run_pip_anywhere(arguments: Sequence[str], declared: Sequence[str], *, what: str, script: str | None = None) -> None:
     """pip with the user's own index, and only where that has not everything with the extra ones as well.
+
+    `script`: what is run instead of pip's own command; it drives pip and takes its options.
 
     Asking an index that cannot be reached costs pip seconds for every package.
 
@@ -30,14 +33,15 @@ def run_pip_anywhere(arguments: Sequence[str], declared: Sequence[str], *, what:
         UnavailableError: an extra index does not answer; says how to name another.
         BuildError: anything else, in pip's own words.
     """
+    run = run_pip if script is None else partial(run_pip_script, script)
     try:
-        run_pip(arguments, what=what)
+        run(arguments, what=what)
     except BuildError as error:
         extra = extra_indexes(declared)
         if not extra:
             raise
         try:
-            run_pip([*arguments, f"--retries={_RETRIES}", *(f"--extra-index-url={url}" for url in extra)], what=what)
+            run([*arguments, f"--retries={_RETRIES}", *(f"--extra-index-url={url}" for url in extra)], what=what)
         except BuildError:
             silent = next(((url, why) for url in extra if (why := _silence(url)) is not None), None)
             if silent is None:

@@ -1,11 +1,11 @@
-"""The lock file: which wheel of which version, by SHA-256 (pip's requirements format). Pure."""
+"""The lock file: which wheel (or source distribution) of which version, by SHA-256 (pip's requirements format). Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -13,8 +13,11 @@ from packaging.utils import canonicalize_name
 from orchestrator.errors import BuildError
 
 _NAME = re.compile(r"lock-cp(\d)(\d+)-(\w+)\.txt")
-_PIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>\S+)(?P<hashes>(?:\s+--hash=sha256:[0-9a-f]{64})+)")
-_NO_DEPS = re.compile(r"#\s*no-deps\s*$")
+_PIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>\S+)(?P<hashes>(?:\s+--hash=sha256:[0-9a-f]{64})+)"
+                  r"(?P<sdist>\s+# sdist)?")
+_MARK = re.compile(r"#\s*(?P<word>no-deps|sdist)\s*$")
+_EXACT = re.compile(r"==[^*,]+")
+BUILDER = "pip"  # what must be in a lock that holds source distributions: it builds them, inside the environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,7 @@ class Pin:
     name: str  # canonical
     version: str
     sha256: tuple[str, ...]
+    sdist: bool = False  # no wheel, but a source distribution, which is built inside the environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,18 @@ class Lock:
     @property
     def digest(self) -> str:
         """SHA-256 over the pins alone: a reworded header changes nothing."""
-        return hashlib.sha256(repr([(p.name, p.version, p.sha256) for p in self.pins]).encode()).hexdigest()
+        pins = [(p.name, p.version, p.sha256, *(("sdist",) if p.sdist else ())) for p in self.pins]
+        return hashlib.sha256(repr(pins).encode()).hexdigest()
+
+    @property
+    def sdists_text(self) -> str:
+        """The requirements that are built from source, once all others are installed; empty where there are none."""
+        return "".join(f"{_spelt(pin)}\n" for pin in self.pins if pin.sdist)
+
+    @property
+    def wheels_text(self) -> str:
+        """The requirements that are wheels: the whole file where it holds nothing else."""
+        return "".join(f"{_spelt(pin)}\n" for pin in self.pins if not pin.sdist) if self.sdists_text else self.text
 
     def version_of(self, distribution: str) -> str | None:
         """The locked version, or None where the lock does not hold it."""
@@ -53,6 +68,7 @@ class Wanted:
 
     requirement: str
     with_deps: bool
+    sdist: bool = False
 
 
 def lock_name(python: str, machine: str) -> str:
@@ -69,7 +85,8 @@ def parse_lock_name(name: str) -> tuple[str, str] | None:
 def parse_requirements(text: str, *, origin: str) -> tuple[Wanted, ...]:
     """The lines of a requirements.in; a trailing `# no-deps` keeps a package's own requirements out.
 
-    Raises BuildError for a line that is no requirement.
+    `# sdist` takes a package that has no wheel as source. What it requires is not asked, because only its own code could
+    say so: its requirements are lines of their own. Raises BuildError for a line that is no requirement.
     """
     wanted = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -77,13 +94,18 @@ def parse_requirements(text: str, *, origin: str) -> tuple[Wanted, ...]:
         if not requirement:
             continue
         try:
-            Requirement(requirement)
+            parsed = Requirement(requirement)
         except InvalidRequirement as error:
             raise BuildError(
                 f"{origin}, line {number}: {requirement!r} is not a requirement ({str(error).splitlines()[0]})",
                 hint="One `name==version` a line; `# no-deps` behind it leaves out what the package itself asks for.",
             ) from error
-        wanted.append(Wanted(requirement=requirement, with_deps=not _NO_DEPS.search(line)))
+        mark = _MARK.search(line)
+        sdist = mark is not None and mark["word"] == "sdist"
+        if sdist and not _EXACT.fullmatch(str(parsed.specifier)):
+            raise BuildError(f"{origin}, line {number}: {requirement!r} is to be built from source and names no exact version",
+                             hint="A line marked `# sdist` must be `name==version`.")
+        wanted.append(Wanted(requirement=requirement, with_deps=mark is None, sdist=sdist))
     return tuple(wanted)
 
 
@@ -102,7 +124,7 @@ def with_version(wanted: tuple[Wanted, ...], *, distribution: str, version: str)
             local = re.search(r"\+[a-z0-9.]+$", str(requirement.specifier))
             pinned = version if "+" in version or local is None else version + local[0]
             extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-            changed.append(Wanted(requirement=f"{requirement.name}{extras}=={pinned}", with_deps=want.with_deps))
+            changed.append(replace(want, requirement=f"{requirement.name}{extras}=={pinned}"))
         else:
             changed.append(want)
     if not found:
@@ -115,7 +137,7 @@ def with_version(wanted: tuple[Wanted, ...], *, distribution: str, version: str)
 
 def requirements_digest(wanted: Iterable[Wanted]) -> str:
     """SHA-256 of what is asked for; comments, blank lines and order do not matter."""
-    lines = sorted(f"{w.requirement}{'' if w.with_deps else '  # no-deps'}" for w in wanted)
+    lines = sorted(f"{w.requirement}{'  # sdist' if w.sdist else '' if w.with_deps else '  # no-deps'}" for w in wanted)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -127,7 +149,7 @@ def format_lock(*, env_name: str, python: str, machine: str, requirements: str, 
         f"# again: infermatrix lock {env_name} --python {python}",
     ]
     for pin in sorted(pins, key=lambda p: p.name):
-        lines.append(" \\\n".join([f"{pin.name}=={pin.version}", *(f"    --hash=sha256:{h}" for h in pin.sha256)]))
+        lines.append(_spelt(pin) + ("  # sdist" if pin.sdist else ""))
     return "\n".join(lines) + "\n"
 
 
@@ -147,8 +169,13 @@ def parse_lock(text: str, *, name: str) -> Lock:
                 hint="Make the lock again; every line needs ==version and --hash=sha256:….",
             )
         hashes = tuple(re.findall(r"sha256:([0-9a-f]{64})", match["hashes"]))
-        pins.append(Pin(name=canonicalize_name(match["name"]), version=match["version"], sha256=hashes))
+        pins.append(Pin(name=canonicalize_name(match["name"]), version=match["version"], sha256=hashes,
+                        sdist=match["sdist"] is not None))
     if not pins:
         raise BuildError(f"{name} holds no package", hint="Make the lock again.")
     return Lock(python=target[0], machine=target[1], requirements=header[1] if header else "",
                 pins=tuple(sorted(pins, key=lambda p: p.name)), text=text)
+
+
+def _spelt(pin: Pin) -> str:
+    return " \\\n".join([f"{pin.name}=={pin.version}", *(f"    --hash=sha256:{h}" for h in pin.sha256)])

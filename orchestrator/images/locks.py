@@ -16,6 +16,7 @@ from orchestrator.errors import BuildError
 from orchestrator.images.cache import cache_dir
 from orchestrator.images.indexes import run_pip_anywhere
 from orchestrator.images.lockfile import (
+    BUILDER,
     Lock,
     Pin,
     Wanted,
@@ -28,13 +29,15 @@ from orchestrator.images.lockfile import (
     with_version,
 )
 from orchestrator.images.pip import target_flags
+from orchestrator.images.sdists import sdist_pin
 from orchestrator.model import EnvSpec
 
 
 def make_lock(env: EnvSpec, *, python: str = "3.11", machine: str = "x86_64", version: str | None = None) -> Path:
     """Resolves requirements.in with pip and writes the lock: beside it, or into the cache where `version` is another.
 
-    Needs the network. Raises BuildError where pip finds no solution of wheels.
+    Needs the network; runs no package's code. Raises BuildError where pip finds no solution of wheels (and of source
+    distributions, where requirements.in asks for them).
     """
     wanted = requirements(env, version=version)
     pins = _resolve(env, wanted, python=python, machine=machine)
@@ -127,7 +130,7 @@ def _resolve(env: EnvSpec, wanted: tuple[Wanted, ...], *, python: str, machine: 
         constraints.write_text("\n".join(alone) + "\n")
         pins: dict[str, Pin] = {}
         for with_deps in (True, False):
-            chosen = [w.requirement for w in wanted if w.with_deps is with_deps]
+            chosen = [w.requirement for w in wanted if w.with_deps is with_deps and not w.sdist]
             if not chosen:
                 continue
             report = scratch / f"report-{with_deps}.json"
@@ -138,7 +141,12 @@ def _resolve(env: EnvSpec, wanted: tuple[Wanted, ...], *, python: str, machine: 
             for item in json.loads(report.read_text())["install"]:
                 pin = _pin(item)
                 pins.setdefault(pin.name, pin)
-        return list(pins.values())
+    sources = [w.requirement for w in wanted if w.sdist]
+    if sources and BUILDER not in pins:
+        raise BuildError(f"{env.name} holds {', '.join(sources)} as source, and no {BUILDER} to build it with",
+                         hint=f"Add {BUILDER} and what the build needs (setuptools, wheel) to requirements.in.")
+    pins.update({pin.name: pin for pin in (sdist_pin(r, python=python, extra_index_urls=env.extra_index_urls) for r in sources)})
+    return list(pins.values())
 
 
 def _pin(item: dict[str, Any]) -> Pin:

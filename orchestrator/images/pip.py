@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from orchestrator.errors import BuildError
 
 _OLDEST_GLIBC_MINOR = 5
+_QUIET = ("--disable-pip-version-check", "--no-input")
 _BASE_GLIBC_MINOR = 36  # Debian bookworm's, the oldest base that is bootstrapped; newer wheels would not load there
 
 
@@ -28,13 +29,25 @@ def run_pip(arguments: Sequence[str], *, what: str, python: str | None = None) -
 
     Raises BuildError with pip's own last error line; `what` says what was tried ("resolve the lock of x").
     """
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    command += ["--python", python] if python else []
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    _run([sys.executable, "-m", "pip", *_QUIET, *(["--python", python] if python else []), *arguments], what=what)
+
+
+def run_own_pip(python: str, arguments: Sequence[str], *, what: str) -> None:
+    """Runs the pip that `python`'s environment itself holds. Raises BuildError."""
+    _run([python, "-m", "pip", *_QUIET, *arguments], what=what)
+
+
+def run_pip_script(script: str, arguments: Sequence[str], *, what: str) -> None:
+    """Runs a script in this Python that drives its pip and takes pip's options. Raises BuildError."""
+    _run([sys.executable, "-c", script, *_QUIET, *arguments], what=what)
+
+
+def _run(command: list[str], *, what: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode == 0:
         return
     if "No module named pip" in done.stderr:
-        raise BuildError(f"cannot {what}: {sys.executable} has no pip", hint=f"Run: {sys.executable} -m ensurepip")
+        raise BuildError(f"cannot {what}: {command[0]} has no pip", hint=f"Run: {command[0]} -m ensurepip")
     raise BuildError(f"cannot {what}: {_reason(done.stderr or done.stdout)}",
                      hint="pip uses your own index, proxy and certificate settings (see: pip config list).")
 

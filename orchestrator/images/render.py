@@ -98,6 +98,7 @@ def dockerfile(plan: ImagePlan) -> str:
     return environment.from_string(plan.template).render(
         title=plan.env.name, base_reference=plan.base.reference, python=plan.lock.python, labels=sorted(values), label=label,
         pip_installs_elsewhere=pip_installs_elsewhere(plan.lock.python), hashed_bytecode=hashes_bytecode(plan.lock.python),
+        sdists=bool(plan.lock.sdists_text),
     )
 
 
@@ -105,7 +106,8 @@ def context_files(plan: ImagePlan, wheels: Sequence[Path]) -> dict[str, bytes | 
     """The build context: path → content, or the file (a wheel) whose content it is; sorted by path."""
     files: dict[str, bytes | Path] = {
         "Dockerfile": dockerfile(plan).encode(),
-        "lock.txt": plan.lock.text.encode(),
+        "lock.txt": plan.lock.wheels_text.encode(),
+        **({"sdists.txt": plan.lock.sdists_text.encode()} if plan.lock.sdists_text else {}),
         **{f"runners/{path}": content for path, content in plan.runner.items()},
         **{f"wheels/{wheel.name}": wheel for wheel in wheels},
     }

@@ -19,7 +19,7 @@ from orchestrator.images.interpreters import Interpreter, identify, interpreters
 from orchestrator.images.lockfile import Lock
 from orchestrator.images.locks import find_lock, locked_pythons, read_lock
 from orchestrator.images.parallel import make_each
-from orchestrator.images.pip import run_pip, target_flags
+from orchestrator.images.pip import run_own_pip, run_pip, target_flags
 from orchestrator.images.pythons import pip_installs_elsewhere
 from orchestrator.images.render import slug
 from orchestrator.images.runnerfiles import runner_digest, runner_files
@@ -100,10 +100,16 @@ def _install(env: EnvSpec, lock: Lock, interpreter: Interpreter, folder: Path, *
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".wheels-") as name:
         link_into(wheels, Path(name))
         lock_file = Path(name) / "lock.txt"
-        lock_file.write_text(lock.text)
-        flags = ["--quiet", "--no-index", f"--find-links={name}", "--require-hashes", "--no-deps",
-                 f"--requirement={lock_file}"]
-        _install_into(folder, interpreter, flags, what=f"install {env.name}")
+        lock_file.write_text(lock.wheels_text)
+        flags = ["--quiet", "--no-index", f"--find-links={name}", "--require-hashes", "--no-deps"]
+        _install_into(folder, interpreter, [*flags, f"--requirement={lock_file}"], what=f"install {env.name}")
+        if lock.sdists_text:
+            progress(f"{env.name}: building from source: {', '.join(pin.name for pin in lock.pins if pin.sdist)}")
+            sources = Path(name) / "sdists.txt"
+            sources.write_text(lock.sdists_text)
+            # By the environment's own pip, which is in the lock: the host's may be of another Python.
+            command = ["--isolated", "--no-cache-dir", "install", "--no-build-isolation", *flags, f"--requirement={sources}"]
+            run_own_pip(str(folder / "bin" / "python"), command, what=f"build the sources of {env.name}")
     size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     facts = {"size_mb": round(size / 1e6, 1), "packages": len(lock.pins), "lock": lock.digest}
     partial = folder / f"{_MARKER}.tmp"

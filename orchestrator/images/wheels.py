@@ -1,4 +1,4 @@
-"""Downloads the wheels of a lock once, into a cache addressed by their content."""
+"""Downloads the wheels (and source distributions) of a lock once, into a cache addressed by their content."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from orchestrator.images.cache import cache_dir
 from orchestrator.images.indexes import run_pip_anywhere
 from orchestrator.images.lockfile import Lock, Pin
 from orchestrator.images.pip import target_flags
+from orchestrator.images.sdists import archives, download
 
 Progress = Callable[[str], None]
 
@@ -25,7 +26,7 @@ def silent(_message: str) -> None:
 
 
 def fetch(lock: Lock, *, extra_index_urls: Sequence[str] = (), progress: Progress = silent) -> tuple[Path, ...]:
-    """One verified wheel per pin, in the order of the pins; asks no network where all are cached.
+    """One verified wheel (or source archive) per pin, in the order of the pins; asks no network where all are cached.
 
     Downloads with the user's own pip settings, and from `extra_index_urls` (a vendor's own index) only what is missing
     there. Raises BuildError where a wheel cannot be had or is not the locked one.
@@ -38,12 +39,13 @@ def fetch(lock: Lock, *, extra_index_urls: Sequence[str] = (), progress: Progres
             missing = [pin for pin in lock.pins if _cached(store, pin) is None]
             if missing:
                 progress(f"downloading {len(missing)} of {len(lock.pins)} wheels")
-                _download(lock, missing, store=store, extra_index_urls=extra_index_urls)
+                _download(lock, [pin for pin in missing if not pin.sdist], store=store, extra_index_urls=extra_index_urls)
+                _download_sources(lock, [pin for pin in missing if pin.sdist], store=store, extra_index_urls=extra_index_urls)
         found = {pin.name: _cached(store, pin) for pin in lock.pins}
     wheels = [path for path in found.values() if path is not None]
     if len(wheels) < len(lock.pins):
         lost = ", ".join(f"{p.name}=={p.version}" for p in lock.pins if found[p.name] is None)
-        raise BuildError(f"pip downloaded no wheel with the locked SHA-256 for {lost}", hint="Make the lock again.")
+        raise BuildError(f"pip downloaded nothing with the locked SHA-256 for {lost}", hint="Make the lock again.")
     return tuple(wheels)
 
 
@@ -61,7 +63,7 @@ def link_into(wheels: Iterable[Path], folder: Path) -> None:
 
 def _cached(store: Path, pin: Pin) -> Path | None:
     for sha256 in pin.sha256:
-        for wheel in (store / sha256).glob("*.whl"):
+        for wheel in archives(store / sha256) if pin.sdist else (store / sha256).glob("*.whl"):
             if sha256_of(wheel) == sha256:
                 return wheel
             wheel.unlink()  # damaged: fetch it anew
@@ -78,6 +80,8 @@ def sha256_of(path: Path) -> str:
 
 
 def _download(lock: Lock, pins: Sequence[Pin], *, store: Path, extra_index_urls: Sequence[str]) -> None:
+    if not pins:
+        return
     what = f"download the wheels of {', '.join(p.name for p in pins[:3])}{' …' if len(pins) > 3 else ''}"
     with tempfile.TemporaryDirectory(dir=store, prefix=".download-") as name:
         folder = Path(name)
@@ -87,8 +91,22 @@ def _download(lock: Lock, pins: Sequence[Pin], *, store: Path, extra_index_urls:
         arguments = ["download", "--quiet", "--no-deps", "--require-hashes", "--dest", str(folder),
                      *target_flags(python=lock.python, machine=lock.machine), "--requirement", str(wanted)]
         run_pip_anywhere(arguments, extra_index_urls, what=what)
-        for wheel in folder.glob("*.whl"):
-            home = store / sha256_of(wheel)
-            home.mkdir(exist_ok=True)
-            wheel.chmod(0o644)
-            wheel.replace(home / wheel.name)
+        _keep(folder.glob("*.whl"), store)
+
+
+def _download_sources(lock: Lock, pins: Sequence[Pin], *, store: Path, extra_index_urls: Sequence[str]) -> None:
+    """Whatever was fetched is kept under its own SHA-256: what is not the locked one is not found there."""
+    if not pins:
+        return
+    with tempfile.TemporaryDirectory(dir=store, prefix=".download-") as name:
+        download([f"{pin.name}=={pin.version}" for pin in pins], python=lock.python, folder=Path(name),
+                 extra_index_urls=extra_index_urls, what=f"download the source of {', '.join(pin.name for pin in pins)}")
+        _keep(archives(Path(name)), store)
+
+
+def _keep(files: Iterable[Path], store: Path) -> None:
+    for file in files:
+        home = store / sha256_of(file)
+        home.mkdir(exist_ok=True)
+        file.chmod(0o644)
+        file.replace(home / file.name)

@@ -25,7 +25,7 @@ from orchestrator.images.prune import owned_images, remove_images
 from orchestrator.images.pythons import BaseNeed, need_of
 from orchestrator.images.wheels import fetch
 from orchestrator.model import BaseVariant, EnvSpec
-from tests.images.wheelhouse import make_env, make_runner, make_wheel
+from tests.images.wheelhouse import add_pip, make_env, make_runner, make_sdist, make_wheel
 
 pytestmark = pytest.mark.engine
 IMAGES = Path(__file__).resolve().parents[2] / "images"
@@ -115,6 +115,22 @@ def test_no_layer_holds_a_wheel(
     names = [name for layer in _own_layers(engine, ready.reference, options) for name in layer]
     assert "opt/env/bin/python" in names
     assert not [name for name in names if name.endswith(".whl") or name.startswith("build")]
+
+
+def test_a_source_is_built_inside_the_image(
+    engine: docker.DockerClient, env: EnvSpec, options: BuildOptions, wheelhouse: Path, tmp_path: Path, builder: Builder,
+) -> None:
+    make_sdist(wheelhouse, "tinyold", "1.2", ran=Path("/tmp/ran-inside"))
+    base = next(iter(options.bases.values()))
+    assert not isinstance(base, BuildError)
+    requirements = f"tinyold==1.2  # sdist\ntinydep\npip=={add_pip(wheelhouse)}\n"
+    old = make_env(tmp_path / "old", requirements, name=env.name, pythons=[base.python], version_of="tinyold")
+    ready = ensure_image(old, replace(options, builder=builder), client=engine)
+    code = "import tinyold; print(tinyold.PREFIX, tinyold.DEP)"
+    output = engine.containers.run(ready.reference, [ready.python, "-c", code], remove=True, network_mode="none")
+    assert output.decode().split() == ["/opt/env", "0.5"]
+    assert ready.packages == 3
+    assert not [name for layer in _own_layers(engine, ready.reference, options) for name in layer if name.endswith(".tar.gz")]
 
 
 def test_an_image_weighs_what_its_base_and_packages_weigh(

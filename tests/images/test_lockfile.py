@@ -26,6 +26,7 @@ _PINS = st.lists(
         name=st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=12),
         version=st.from_regex(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}(\+cpu)?", fullmatch=True),
         sha256=st.lists(_HASH, min_size=1, max_size=3, unique=True).map(tuple),
+        sdist=st.booleans(),
     ),
     min_size=1, max_size=8, unique_by=lambda p: p.name,
 )
@@ -57,6 +58,24 @@ def test_an_empty_lock_is_refused() -> None:
         parse_lock("# nothing\n", name="lock-cp311-x86_64.txt")
 
 
+@given(_PINS)
+def test_wheels_and_sources_are_installed_apart_and_none_is_lost(pins: list[Pin]) -> None:
+    lock = parse_lock(format_lock(env_name="x", python="3.12", machine="x86_64", requirements="0" * 64, pins=pins),
+                      name="lock-cp312-x86_64.txt")
+    for text, source in ((lock.wheels_text, False), (lock.sdists_text, True)):
+        kept = [p for p in lock.pins if p.sdist is source]
+        read = parse_lock(text, name="lock-cp312-x86_64.txt").pins if kept else ()
+        assert [(p.name, p.version, p.sha256) for p in read] == [(p.name, p.version, p.sha256) for p in kept]
+    if not lock.sdists_text:
+        assert lock.wheels_text == lock.text
+
+
+def test_a_source_and_a_wheel_of_the_same_hash_are_different_locks() -> None:
+    text = f"a==1 --hash=sha256:{'a' * 64}"
+    wheel, source = (parse_lock(f"{text}{mark}\n", name="lock-cp311-x86_64.txt") for mark in ("", "  # sdist"))
+    assert wheel.digest != source.digest
+
+
 def test_lock_names_tell_python_and_machine() -> None:
     assert parse_lock_name("lock-cp313-aarch64.txt") == ("3.13", "aarch64")
     assert parse_lock_name("requirements.txt") is None
@@ -65,6 +84,17 @@ def test_lock_names_tell_python_and_machine() -> None:
 def test_no_deps_is_a_trailing_comment() -> None:
     wanted = parse_requirements("a==1  # no-deps\n# no-deps: only words\nb>=2 # needed\n\n", origin="x")
     assert [(w.requirement, w.with_deps) for w in wanted] == [("a==1", False), ("b>=2", True)]
+
+
+def test_sdist_is_a_trailing_comment_and_asks_for_no_dependencies() -> None:
+    wanted = parse_requirements("a==1  # sdist\nb==1  # not an sdist of ours\n", origin="x")
+    assert [(w.requirement, w.with_deps, w.sdist) for w in wanted] == [("a==1", False, True), ("b==1", True, False)]
+
+
+@pytest.mark.parametrize("line", ["a", "a>=1", "a==1.*", "a==1,!=2"])
+def test_what_is_built_from_source_needs_an_exact_version(line: str) -> None:
+    with pytest.raises(BuildError, match="names no exact version"):
+        parse_requirements(f"{line}  # sdist\n", origin="x")
 
 
 def test_a_broken_requirement_names_its_line() -> None:
@@ -78,6 +108,7 @@ def test_the_requirements_digest_sees_what_is_asked_for_and_nothing_else() -> No
 
     assert of("a==1\nb\n") == of("# hello\nb\n\na==1  # pinned\n")
     assert of("a==1\nb\n") != of("a==1  # no-deps\nb\n")
+    assert of("a==1  # sdist\nb\n") not in (of("a==1\nb\n"), of("a==1  # no-deps\nb\n"))
     assert of("a==1\n") != of("a==2\n")
 
 

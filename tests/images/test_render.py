@@ -54,6 +54,20 @@ def test_the_dockerfile_serves_the_classic_builder_and_asks_no_network() -> None
     assert "--require-hashes" in text
 
 
+SOURCES = replace(PLAN, lock=parse_lock(LOCK + f"old==1.0 --hash=sha256:{'f' * 64}  # sdist\n", name="lock-cp311-x86_64.txt"))
+
+
+def test_sources_are_built_by_the_environments_own_pip_and_apart_from_the_wheels() -> None:
+    files = context_files(SOURCES, [Path("/missing/a.whl"), Path("/missing/old-1.0.tar.gz")])
+    assert files["sdists.txt"] == f"old==1.0 \\\n    --hash=sha256:{'f' * 64}\n".encode()
+    assert b"old" not in bytes(files["lock.txt"])
+    assert "wheels/old-1.0.tar.gz" in files
+    steps = dockerfile(SOURCES).split("\nRUN ")
+    assert "--requirement /build/lock.txt" in steps[1]
+    assert "/opt/env/bin/python -m pip" in steps[2]
+    assert all(flag in steps[2] for flag in ("--no-index", "--no-build-isolation", "--require-hashes", "/build/sdists.txt"))
+
+
 def test_a_template_with_an_unknown_name_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
         dockerfile(replace(PLAN, template="FROM {{ bse }}"))
@@ -77,6 +91,7 @@ CHANGES = {
     "runner": replace(PLAN, runner={**PLAN.runner, "run.py": b"print(1)\n"}),
     "runner path": replace(PLAN, runner={"main.py": b"print()\n", "adapters/engine.py": b""}),
     "base": replace(PLAN, base=replace(BASE, digest="sha256:" + "e" * 64)),
+    "a source instead of a wheel": replace(PLAN, lock=parse_lock(LOCK.rstrip() + "  # sdist\n", name="lock-cp311-x86_64.txt")),
     "environment": replace(PLAN, env=replace(PLAN.env, name="engine")),
 }
 SAME = {

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import sys
+import tarfile
 import zipfile
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from orchestrator.images.locks import make_lock
@@ -34,6 +37,55 @@ def make_wheel(folder: Path, name: str, version: str, *, requires: Sequence[str]
         for member, content in files.items():
             archive.writestr(zipfile.ZipInfo(member), content)
     return path
+
+
+_BACKEND = r"""
+import os, sys, zipfile
+with open({ran!r}, "a") as file:
+    file.write(sys.prefix + chr(10))
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    import tinydep
+    files = {{
+        "{name}.py": "PREFIX = %r; DEP = %r" % (sys.prefix, tinydep.__version__),
+        "{name}-{version}.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "{name}-{version}.dist-info/METADATA": "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+    }}
+    files["{name}-{version}.dist-info/RECORD"] = "".join(path + ",," + chr(10) for path in files)
+    wheel = "{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(wheel_directory, wheel), "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return wheel
+"""
+
+
+def make_sdist(folder: Path, name: str, version: str, *, ran: Path) -> Path:
+    """A source distribution whose build needs tinydep and says in `ran` that and where it was run."""
+    files = {
+        "pyproject.toml": '[build-system]\nrequires = ["tinydep"]\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": _BACKEND.format(name=name, version=version, ran=str(ran)),
+        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+    }
+    path = folder / f"{name}-{version}.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for member, text in files.items():
+            entry = tarfile.TarInfo(f"{name}-{version}/{member}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return path
+
+
+def add_pip(folder: Path) -> str:
+    """This Python's own pip as a wheel, made of its installed files; returns its version."""
+    pip = metadata.distribution("pip")
+    path = folder / f"pip-{pip.version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in pip.files or ():
+            if file.parts[0].startswith("pip") and file.suffix != ".pyc" and file.name != "RECORD":
+                archive.write(str(pip.locate_file(file)), file.as_posix())
+        archive.writestr(f"pip-{pip.version}.dist-info/RECORD", "".join(f"{name},,\n" for name in archive.namelist()))
+    return pip.version
 
 
 def make_env(folder: Path, requirements: str, *, name: str = "tiny", pythons: Sequence[str] = (THIS_PYTHON,),
