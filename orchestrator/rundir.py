@@ -99,24 +99,23 @@ class RunDir:
         """Build logs."""
         return self.folder / "logs"
 
-    def is_stale(self, budget_s: float | None = None) -> bool:
-        """True where the matrix is missing, older than a record (a run was ended before it could merge) or of another budget."""
-        matrix = self.folder / "matrix.json"
-        if not matrix.is_file() or not (self.folder / "report.html").is_file():
-            return True
-        old = (self.matrix()["run"].get("budget") or {}).get("seconds")
-        return old != budget_s or self.records.stat().st_mtime > matrix.stat().st_mtime
-
-    def matrix(self) -> dict[str, Any]:
-        """The matrix as it stands. Raises ResultError where there is none."""
-        return read_json(self.folder / "matrix.json", schema=MATRIX_SCHEMA)
+    def matrix(self, budget_s: float | None = None) -> dict[str, Any] | None:
+        """The matrix as it stands; None where it is missing, older than a record (a run was ended before it could merge) or
+        of another budget. Raises ResultError where it is damaged."""
+        path = self.folder / "matrix.json"
+        if not path.is_file() or not (self.folder / "report.html").is_file():
+            return None
+        if self.records.stat().st_mtime > path.stat().st_mtime:
+            return None
+        found = read_json(path, schema=MATRIX_SCHEMA)
+        return found if (found["run"].get("budget") or {}).get("seconds") == budget_s else None
 
     def begin(self, plan: Plan, isolation: IsolationKind, reason: str, facts: HostFacts) -> None:
         """Write down what was asked, before anything is measured."""
         self.folder.mkdir(parents=True, exist_ok=True)
         run = self._run(plan, isolation, reason)
         document = {"schema": RUN_SCHEMA, "run": run, "host": facts.to_json(), "asked": asked(plan)}
-        write_atomically(self.folder / "run.json", json.dumps(document, indent=1).encode())
+        write_atomically(self.folder / "run.json", json.dumps(document).encode())
 
     def finish(self, plan: Plan, bench: Bench, reason: str, facts: HostFacts) -> dict[str, Any]:
         """Merge the records, write the matrix and all reports; returns the matrix."""

@@ -101,8 +101,8 @@ def execute(work: Work) -> Done:
         due = sum(1 for slots in rounds for slot in slots if not slot.anchor and schedule.pending(slot))
         budget = _budget(work, bench, schedule)
         more = due > 0 or (budget is not None and budget.next() is not None)
-        if not more and not work.rundir.is_stale(work.plan.config.budget_s):
-            return Done(matrix=work.rundir.matrix(), tally=schedule.tally, nothing_to_do=True)
+        if not more and (matrix := work.rundir.matrix(work.plan.config.budget_s)) is not None:
+            return Done(matrix=matrix, tally=schedule.tally, nothing_to_do=True)
         tally = schedule.tally
         if more:
             work.say(f"due: {several(due, 'trial')} of {several(len(work.plan.specs), 'model load')}")

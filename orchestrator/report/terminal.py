@@ -110,10 +110,15 @@ def _table(model: ModelView, style: box.Box) -> Table:
     for column in model.columns:
         table.add_column(Text(column.title), overflow="fold")
     for row in model.rows:
-        slots = (Text("\n").join(_cell(cell, column) for cell in slot) if slot else Text("not planned", style="dim")
-                 for slot, column in zip(row.slots, model.columns, strict=True))
+        slots = (_slot([_cell(cell, column) for cell in slot]) for slot, column in zip(row.slots, model.columns, strict=True))
         table.add_row(Text(row.label), *slots)
     return table
+
+
+def _slot(texts: list[Text]) -> Text:
+    if len(texts) == 1:  # nearly always, and joining takes longer than the rest of the table
+        return texts[0]
+    return Text("\n").join(texts) if texts else Text("not planned", style="dim")
 
 
 def _cell(cell: CellView, column: Column) -> Text:
