@@ -40,7 +40,8 @@ class Registry(Mapping[str, BackendSpec]):
         if name in self._specs:
             return self._specs[name]
         near = did_you_mean(name, self)
-        raise ConfigError(f"{where}: unknown backend `{name}`{near}", hint=f"Known backends: {listed(self) or 'none'}.")
+        hint = f"Known backends: {listed(self) or 'none'}. One of your own: --backends DIR."
+        raise ConfigError(f"{where}: unknown backend `{name}`{near}", hint=hint)
 
 
 def load_registry(images_dir: Path, extra: Sequence[Path] = ()) -> Registry:

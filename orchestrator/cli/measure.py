@@ -55,7 +55,6 @@ def add_commands(commands: Commands) -> None:
     )
     _add_matrix_arguments(run)
     run.add_argument("--out", metavar="DIR", type=Path, help="run directory (default: one per question below results/local)")
-    run.add_argument("--isolation", choices=["auto", *[kind.value for kind in IsolationKind]], help="default: docker, else venv")
     run.add_argument("--base", metavar="REF", help="base image: auto, bootstrap[:SUITE] or a reference; then ,cuda=REF")
     run.add_argument("--builder", choices=[builder.value for builder in Builder], help="default: classic")
     run.add_argument("--quiet", action="store_true", help="no progress, only the matrix")
@@ -73,6 +72,8 @@ def _add_matrix_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config", metavar="FILE", type=Path, help="default: matrix.yaml of this folder")
     parser.add_argument("--set", metavar="AXIS=V[,V]", action="append", default=[], help="e.g. threads=1,2 or profile=standard")
     parser.add_argument("--only", metavar="AXIS=V[,V]", action="append", default=[], help="e.g. backend=onnxruntime")
+    kinds = ["auto", *[kind.value for kind in IsolationKind]]
+    parser.add_argument("--isolation", choices=kinds, help="default: docker, else venv")
     parser.add_argument("--shape", metavar="INPUT=DxD", action="append", default=[], help="dimensions that a file leaves open")
     parser.add_argument("--inputs", metavar="FILE", help="your own samples, .npz or .npy")
     parser.add_argument("--python", metavar="NAME=PATH", action="append", default=[], help="a row's interpreter")
@@ -86,7 +87,7 @@ def _config(options: argparse.Namespace, registry: Registry) -> MatrixConfig:
     sets = [*options.set, *(f"interpreters.{text}" for text in options.python)]
     sets += [f"profile={options.profile}"] if options.profile else []
     sets += [f"budget={options.budget}"] if options.budget else []
-    sets += [f"isolation={options.isolation}"] if getattr(options, "isolation", None) else []
+    sets += [f"isolation={options.isolation}"] if options.isolation else []
     shapes = parse_shapes(options.shape)
     if options.models:
         if options.config is not None:

@@ -33,6 +33,7 @@ def test_the_groups_hold_every_command() -> None:
         (["plan", "resnet5"], "resnet50"),
         (["plan", "spam", "--set", "thread=1"], "threads"),
         (["plan", "spam", "--only", "backend=onnxruntimes"], "onnxruntime"),
+        (["plan", "spam", "--set", "backends=opencv"], "--backends DIR"),
         (["plan", "spam", "--profile", "quik"], "quick"),
         (["plan", "-c", "nowhere.yaml"], "nowhere.yaml"),
         (["plan", "spam", "--shape", "x=axb"], "--shape"),
@@ -69,8 +70,10 @@ def test_an_unknown_model_file_can_be_planned_without_any_configuration(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_mlp(tmp_path / "mlp.onnx")
-    assert main(["plan", "mlp.onnx"]) == 0
-    assert "mlp" in capsys.readouterr().out
+    assert main(["plan", "mlp.onnx", "--isolation", "venv"]) == 0
+    out = capsys.readouterr().out
+    assert "mlp" in out
+    assert "isolation venv" in out
 
 
 def test_backends_and_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
