@@ -1,4 +1,4 @@
-"""TVM: not tuned and said so, a library per batch, threads as its pool and the kernel say, a cache that belongs to one processor."""
+"""TVM: not tuned and said so, a library per batch, threads as pool and kernel say, a cache that belongs to one processor."""
 
 from __future__ import annotations
 
