@@ -6,6 +6,8 @@ import hashlib
 import json
 import platform
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -139,7 +141,7 @@ def _resolve(env: EnvSpec, wanted: tuple[Wanted, ...], *, python: str, machine: 
                      *target_flags(python=python, machine=machine), *([] if with_deps else ["--no-deps"])]
             run_pip_anywhere([*flags, *chosen], env.extra_index_urls, what=f"resolve the lock of {env.name}")
             for item in json.loads(report.read_text())["install"]:
-                pin = _pin(item)
+                pin = _pin(item, partial(_fetched, env, python, machine, scratch))
                 pins.setdefault(pin.name, pin)
     sources = [w.requirement for w in wanted if w.sdist]
     if sources and BUILDER not in pins:
@@ -149,11 +151,20 @@ def _resolve(env: EnvSpec, wanted: tuple[Wanted, ...], *, python: str, machine: 
     return list(pins.values())
 
 
-def _pin(item: dict[str, Any]) -> Pin:
+def _pin(item: dict[str, Any], fetched: Callable[[str], Path]) -> Pin:
     """One entry of pip's installation report (pip's "report" format, version 1)."""
-    source = item["download_info"]
+    source, name, version = item["download_info"], canonicalize_name(item["metadata"]["name"]), item["metadata"]["version"]
     sha256 = source.get("archive_info", {}).get("hashes", {}).get("sha256")
-    if sha256 is None:  # a local wheel of which no index told the hash
-        path = Path(unquote(urlparse(source["url"]).path))
+    if sha256 is None:  # its index told no hash, and older pips work none out
+        where = urlparse(source["url"])
+        path = Path(unquote(where.path)) if where.scheme == "file" else fetched(f"{name}=={version}")
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Pin(name=canonicalize_name(item["metadata"]["name"]), version=item["metadata"]["version"], sha256=(sha256,))
+    return Pin(name=name, version=version, sha256=(sha256,))
+
+
+def _fetched(env: EnvSpec, python: str, machine: str, scratch: Path, wanted: str) -> Path:
+    """The wheel of `name==version`, downloaded. Raises BuildError."""
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    flags = ["download", "--quiet", "--no-deps", "--dest", str(folder), *target_flags(python=python, machine=machine)]
+    run_pip_anywhere([*flags, wanted], env.extra_index_urls, what=f"fetch {wanted}")
+    return next(folder.glob("*.whl"))
