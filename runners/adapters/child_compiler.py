@@ -15,7 +15,7 @@ import sys
 import tempfile
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .base import CacheUse, Params, Unsupported
+from .base import CacheUse, Feeds, Params, Unsupported
 from .cpu_identity import cpu_identity
 from .static_onnx import shapes_for
 
@@ -41,6 +41,31 @@ def main(arguments: List[str], compile_model: Callable[[Dict[str, Any]], Dict[st
     with open(os.path.join(job["folder"], ABOUT), "w", encoding="utf-8") as file:
         json.dump(about, file)
     return 0
+
+
+class PerBatch:
+    """What was compiled for each batch size that will be measured."""
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        self._made: Dict[Optional[int], Any] = {}
+
+    def fill(self, make: Callable[[Optional[int]], Any]) -> None:
+        """`make(rows)` for each size; once, with None, for a model that is not batchable."""
+        for rows in self._params.batches if self._params.batchable else (None,):
+            self._made[rows] = make(rows)
+
+    def of(self, inputs: Feeds) -> Any:
+        """What was made for so many rows. Raises Unsupported where nothing was."""
+        rows = len(inputs[self._params.input_order[0]]) if self._params.batchable else None
+        if rows not in self._made:
+            raise Unsupported(f"compiled for batches of {', '.join(str(one) for one in self._made)}, not {rows}")
+        return self._made[rows]
+
+    @property
+    def sizes(self) -> List[int]:
+        """Batch sizes, in the order in which they were compiled."""
+        return [rows or self._params.fixed_batch for rows in self._made]
 
 
 class ChildCompiler:

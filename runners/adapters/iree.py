@@ -5,14 +5,14 @@ Compiled on the machine that measures, in every trial (or taken from the kept ca
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 import iree.runtime as runtime
 import numpy as np
 
 from .base import Adapter as BaseAdapter
 from .base import Evidence, Feeds, Params, Unsupported
-from .child_compiler import ChildCompiler
+from .child_compiler import ChildCompiler, PerBatch
 from .cpu_identity import cpu_identity
 from .iree_compile import MODULE
 
@@ -52,23 +52,18 @@ class Adapter(BaseAdapter):
             f"--task_topology_group_count={params.threads}", f"--task_worker_stack_size={WORKER_STACK}",
             f"--task_worker_spin_us={int(params.settings.get('spin_us') or 0)}")
         self._config = runtime.Config(self._driver)
-        self._by_rows: Dict[Optional[int], Compiled] = {}
+        self._compiled = PerBatch(params)
         self._compiler = ChildCompiler("iree_compile", path, params, {"flags": self._flags()}, self.versions())
 
     def compile(self, example: Feeds) -> bool:
         """A module for each batch size that will be measured."""
         del example
-        params = self._params
-        for rows in params.batches if params.batchable else (None,):
-            self._by_rows[rows] = self._load(*self._compiler.folder(rows))
+        self._compiled.fill(lambda rows: self._load(*self._compiler.folder(rows)))
         return True
 
     def predict(self, inputs: Feeds) -> List[np.ndarray]:
         """The module that was compiled for so many rows; outputs are copied out of the device's buffers."""
-        rows = len(inputs[self._params.input_order[0]]) if self._params.batchable else None
-        compiled = self._by_rows.get(rows)
-        if compiled is None:
-            raise Unsupported(f"compiled for batches of {', '.join(str(one) for one in self._by_rows)}, not {rows}")
+        compiled: Compiled = self._compiled.of(inputs)
         results = compiled.call(*[inputs[name] for name in compiled.order])
         if not isinstance(results, tuple):
             results = (results,)
@@ -88,7 +83,7 @@ class Adapter(BaseAdapter):
             batching="native" if self._params.batchable else "fixed",
             detail={"driver": self._driver, "threads": workers or 1, "worker_threads": workers, "worker_cpu_s": seconds,
                     "flags": self._flags(),
-                    "compiled_batches": [rows or self._params.fixed_batch for rows in self._by_rows],
+                    "compiled_batches": self._compiled.sizes,
                     "processor": cpu_identity()},
             cache=self._compiler.cache_use())
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
 from .base import Adapter as BaseAdapter
 from .base import Evidence, Feeds, Params, Unsupported
 from .busy_threads import busy_threads
-from .child_compiler import ChildCompiler
+from .child_compiler import ChildCompiler, PerBatch
 from .tvm_compile import MODULE
 
 SCHEDULES = ("none", "rules")
@@ -25,7 +25,6 @@ class Compiled(NamedTuple):
     call: Any
     fetches: List[Tuple[int, Any]]  # position among the function's results, numpy type
     order: List[str]  # the function's parameters
-    about: Dict[str, Any]
 
 
 def environment(params: Params) -> Dict[str, str]:
@@ -50,24 +49,19 @@ class Adapter(BaseAdapter):
         if schedules not in SCHEDULES:
             raise Unsupported("schedules is one of {}, not {!r}".format(", ".join(SCHEDULES), schedules))
         self._params, self._schedules = params, schedules
-        self._by_rows: Dict[Optional[int], Compiled] = {}
+        self._compiled = PerBatch(params)
         self._compiler = ChildCompiler("tvm_compile", path, params, {"schedules": schedules}, self.versions())
         self._last: Feeds = {}
 
     def compile(self, example: Feeds) -> bool:
         """A library for each batch size that will be measured."""
         del example
-        params = self._params
-        for rows in params.batches if params.batchable else (None,):
-            self._by_rows[rows] = self._load(*self._compiler.folder(rows))
+        self._compiled.fill(lambda rows: self._load(*self._compiler.folder(rows)))
         return True
 
     def predict(self, inputs: Feeds) -> List[np.ndarray]:
         """The library that was compiled for so many rows; inputs are copied in and outputs out."""
-        rows = len(inputs[self._params.input_order[0]]) if self._params.batchable else None
-        compiled = self._by_rows.get(rows)
-        if compiled is None:
-            raise Unsupported("compiled for batches of {}, not {}".format(", ".join(map(str, self._by_rows)), rows))
+        compiled: Compiled = self._compiled.of(inputs)
         self._last = inputs
         tensor = self._tvm.runtime.tensor
         results = compiled.call(*[tensor(inputs[name]) for name in compiled.order])
@@ -86,10 +80,10 @@ class Adapter(BaseAdapter):
         return self._evidence({"threads": max(1, len(busy)), "busy_threads": busy})
 
     def _evidence(self, more: Dict[str, Any]) -> Evidence:
-        first = next(iter(self._by_rows.values())).about
+        first = self._about
         detail = {"schedules": self._schedules, "functions": first["functions"], "scheduled": first["scheduled"],
                   "processor": first["processor"], "pool": self._tvm.runtime.num_threads(), "tuned": False,
-                  "compiled_batches": [rows or self._params.fixed_batch for rows in self._by_rows], **more}
+                  "compiled_batches": self._compiled.sizes, **more}
         return Evidence(device="cpu", executed_on=["TVM llvm, not tuned"], detail=detail, cache=self._compiler.cache_use(),
                         batching="native" if self._params.batchable else "fixed")
 
@@ -103,4 +97,5 @@ class Adapter(BaseAdapter):
         library = self._tvm.runtime.load_module(os.path.join(folder, MODULE))
         machine = self._relax.VirtualMachine(library, self._tvm.cpu())
         rows = {tensor["name"]: (index, np.dtype(tensor["dtype"])) for index, tensor in enumerate(about["outputs"])}
-        return Compiled(machine["main"], [rows[name] for name in self._params.output_order], about["inputs"], about)
+        self._about = about
+        return Compiled(machine["main"], [rows[name] for name in self._params.output_order], about["inputs"])
