@@ -41,6 +41,9 @@ def run(job: Mapping[str, Any], out_dir: str, events: Any) -> Dict[str, Any]:
 
 def export(name: str, seed: int, folder: str, weights: Optional[str] = None) -> Dict[str, Any]:
     """Write the whole model below `folder`; returns what went into model.json. `weights`: a file with those to use."""
+    # Depthwise convolutions in doubles are thousands of tiny parallel regions: threads that spin at their ends stall for a time
+    # slice each where anything else runs (EfficientNet-lite4: minutes instead of seconds).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 1)
