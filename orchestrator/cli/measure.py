@@ -19,6 +19,7 @@ from orchestrator.counting import several
 from orchestrator.doctor.supplies import free_mb
 from orchestrator.environments import MODELS_ENV, models_env, named_interpreters
 from orchestrator.errors import ConfigError
+from orchestrator.facts.seconds import load_seconds
 from orchestrator.facts.sizes import load as load_sizes
 from orchestrator.gpus import read_gpus
 from orchestrator.hostfacts import read_host
@@ -101,7 +102,8 @@ def _config(options: argparse.Namespace, registry: Registry) -> MatrixConfig:
 
 
 def _make_plan(options: argparse.Namespace, registry: Registry, config: MatrixConfig, fixed: dict[str, int]) -> Plan:
-    return make_plan(config, registry, only=parse_only(options.only), weights=WEIGHTS, fixed_batches=fixed)
+    return make_plan(
+        config, registry, only=parse_only(options.only), weights=WEIGHTS, fixed_batches=fixed, known=load_seconds(RESULTS))
 
 
 def _plan(options: argparse.Namespace) -> int:

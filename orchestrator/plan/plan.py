@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.config.matrix import MatrixConfig
 from orchestrator.config.overrides import Only
+from orchestrator.facts.seconds import Known
 from orchestrator.model import BackendSpec, Cell, TrialSpec
 from orchestrator.plan.cost import Estimate, estimate
 from orchestrator.plan.expand import Excluded, Unsupported, expand
@@ -33,11 +34,12 @@ class Plan:
 @without_collector()
 def make_plan(
     config: MatrixConfig, registry: Mapping[str, BackendSpec], *, only: Only | None = None,
-    weights: Mapping[str, float] | None = None, fixed_batches: Mapping[str, int] | None = None,
+    weights: Mapping[str, float] | None = None, fixed_batches: Mapping[str, int] | None = None, known: Known | None = None,
 ) -> Plan:
     """Expand, group, order, estimate. Raises ConfigError.
 
     `weights`: relative cost of models, for choosing the anchor. `fixed_batches`: the batch of models that take no other.
+    `known`: how long such loads took elsewhere, for the estimate.
     """
     expansion = fit(expand(config, registry, only), fixed_batches or {})
     specs = group(expansion.cells)
@@ -47,5 +49,5 @@ def make_plan(
     return Plan(
         config=config, cells=expansion.cells, excluded=expansion.excluded, unsupported=expansion.unsupported,
         warnings=expansion.warnings, specs=specs, rounds=order, anchors=placed,
-        estimate=estimate(specs, config.profile, anchors=len(placed)),
+        estimate=estimate(specs, config.profile, anchors=len(placed), known=known),
     )
