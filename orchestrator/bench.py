@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.artifacts import Artifact, Artifacts
 from orchestrator.classify import Verdict
+from orchestrator.compiled import Compilations
 from orchestrator.errors import InfermatrixError, UnavailableError
 from orchestrator.fidelity import AT_LEAST, tolerance_for
 from orchestrator.gpus import Gpu, gpu_of, lacking
@@ -85,6 +86,7 @@ class Bench:
     converter_envs: Mapping[str, ReadyEnv | InfermatrixError]  # by backend
     models: Mapping[str, PreparedModel | InfermatrixError]
     artifacts: Artifacts
+    compilations: Compilations
     cpus: Mapping[int, tuple[int, ...]]  # cores -> the CPUs that cells of so many cores get
     memory_mb: int
     profile: Profile

@@ -12,6 +12,7 @@ from orchestrator.canonical import canonical_json as canonical_json
 from orchestrator.canonical import digest as digest
 from orchestrator.canonical import slug
 from orchestrator.words import BaseVariant as BaseVariant
+from orchestrator.words import Compiled as Compiled
 from orchestrator.words import Ending as Ending
 from orchestrator.words import IsolationKind as IsolationKind
 from orchestrator.words import Phase as Phase
@@ -93,6 +94,7 @@ class BackendEntry:
     backend: str
     settings: Mapping[str, Scalar]
     version: str | None = None
+    compiled: Compiled = Compiled.FRESH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +114,7 @@ class Cell:
     instances: int
     scenario: Scenario
     options: Mapping[str, Scalar] = field(default_factory=dict)  # the scenario's own: a latency bound, a cache's state …
+    compiled: Compiled = Compiled.FRESH
 
     @cached_property
     def id(self) -> str:
@@ -131,6 +134,7 @@ class Cell:
             "device": self.device, "precision": self.precision, "batch": self.batch,
             "threads": self.threads, "instances": self.instances, "scenario": self.scenario.value,
             **({"options": dict(self.options)} if self.options else {}),
+            **({"compiled": self.compiled.value} if self.compiled is not Compiled.FRESH else {}),
         }
 
     @property
@@ -254,6 +258,7 @@ class RunRequest:
     deadline_s: float
     out_dir: Path  # where what comes back is put on this machine
     gpu: str | None = None  # UUID of the one GPU that it may use
+    kept: Path | None = None  # a folder below which the process may write, and where a later one finds what it left
     on_start: Callable[[int], None] | None = None  # gets the number that this machine knows the first process by
 
 

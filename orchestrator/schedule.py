@@ -5,22 +5,23 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.artifacts import Artifact, own_adapter
+from orchestrator.artifacts import Artifact
 from orchestrator.bench import Bench, Ready
 from orchestrator.classify import Verdict, classify
+from orchestrator.compiled import Kept
 from orchestrator.merge.state import gate_trial
 from orchestrator.meters.host import TrialWatch
-from orchestrator.model import Cell, Limits, Outcome, Profile, RunRequest, Status, TrialSpec
+from orchestrator.model import Cell, Limits, Outcome, Status, TrialSpec
 from orchestrator.progressline import Pace, trial_line
-from orchestrator.protocol import BadResultError, read_result, trial_job
+from orchestrator.protocol import BadResultError, read_result
 from orchestrator.records import SCHEMA, CellProgress
+from orchestrator.trialrequest import kept_for, staged_for, trial_request
 
-MAX_TRIAL_BYTES = 64 << 20
 PEERS = 300  # trials that a new one is held against: enough to know the machine, few enough to stay quick
 
 
@@ -70,13 +71,19 @@ class Schedule:
 
     def prepare(self, rounds: Sequence[Sequence[Slot]]) -> None:
         """Convert models and bring inputs to where trials run, so that no trial waits for it or is warmed by it."""
-        specs = {slot.spec.id: slot.spec for slots in rounds for slot in slots if self.pending(slot)}
+        specs = {(slot.spec.id, len(slot.spec.cells)): slot.spec for slots in rounds for slot in slots if self.pending(slot)}
+        ready: list[tuple[TrialSpec, Ready]] = []
         for spec in specs.values():
             if self._stopped():
                 return
-            ready = self.bench.resolve(spec)
-            if isinstance(ready, Ready):
-                self.bench.isolation.stage(_staged(ready), ready.env)
+            found = self.bench.resolve(spec)
+            if isinstance(found, Ready):
+                ready.append((spec, found))
+                self.bench.isolation.stage(staged_for(found), found.env)
+        for spec, found in ready:
+            if self._stopped():
+                return
+            kept_for(self.bench, spec, found)
 
     def run(self, rounds: Sequence[Sequence[Slot]]) -> Tally:
         """Every slot of every round; a trial in another machine state is repeated at the end of its round, bounded."""
@@ -110,10 +117,14 @@ class Schedule:
         if isinstance(ready, Verdict):
             self._give_up(slot, cells, ready)
             return True
+        kept = kept_for(self.bench, slot.spec, ready)
+        if isinstance(kept, Verdict):
+            self._give_up(slot, cells, kept)
+            return True
         trial = f"{slot.spec.id}-{slot.anchor or slot.index}-{self._attempt_number(slot, cells)}"
         out = Path(tempfile.mkdtemp(prefix="infermatrix-trial-"))
         try:
-            return self._measure(slot, cells, ready, trial, out)
+            return self._measure(slot, cells, ready, kept, trial, out)
         finally:
             shutil.rmtree(out, ignore_errors=True)
 
@@ -126,32 +137,24 @@ class Schedule:
             self._store(slot, cell, why, record=_bare(self.bench, cell), valid=True)
         self.bench.say(f"{cells[0].label} × {cells[0].model}: {why.status.value} — {why.reason}")
 
-    def _measure(self, slot: Slot, cells: tuple[Cell, ...], ready: Ready, trial: str, out: Path) -> bool:
+    def _measure(
+        self, slot: Slot, cells: tuple[Cell, ...], ready: Ready, kept: Kept | None, trial: str, out: Path
+    ) -> bool:
         begin = time.monotonic()
-        bench, artifact = self.bench, ready.artifact
+        bench = self.bench
         limits = bench.limits(cells[0].cores)
-        job = trial_job(
-            TrialSpec(id=slot.spec.id, cells=cells), trial=trial, backend=ready.backend, model=ready.model,
-            artifact=artifact.file if artifact else None, artifact_format=ready.format, profile=bench.profile, seed=bench.seed,
-            members=[(one.model, one.artifact.file if one.artifact else None, one.format) for one in ready.members],
-            adapter_file=own_adapter(ready.backend.env, ready.env),
-            accuracy=slot.index == 0 and not slot.anchor and cells[0].scenario.shares_a_load,
-        )
         watch = bench.meters.watch(ready.gpu.uuid if ready.gpu else None)
-        outcome = bench.isolation.run(
-            RunRequest(
-                name=trial, env=ready.env, job=job, staged=_staged(ready),
-                max_output_bytes=MAX_TRIAL_BYTES, limits=limits,
-                deadline_s=bench.profile.trial_timeout_s + _for_accuracy(job, bench.profile), out_dir=out / "io",
-                gpu=ready.gpu.uuid if ready.gpu else None, on_start=watch.began if watch.wants_processes else None,
-            ),
-            bench.stop,
+        request = trial_request(
+            bench, TrialSpec(id=slot.spec.id, cells=cells), ready, trial, out / "io", profile=bench.profile,
+            accuracy=slot.index == 0 and not slot.anchor and cells[0].scenario.shares_a_load,
+            on_start=watch.began if watch.wants_processes else None,
         )
+        outcome = bench.isolation.run(kept.given(request) if kept else request, bench.stop)
         result, problem = _read(outcome, trial, cells)
         verdicts = classify(
             [cell.id for cell in cells], outcome, result, problem, ready.tolerance, ready.incomparable, gpu_lost=watch.lost
         )
-        record = {**_record(bench, ready, outcome, result, limits), "gpu": _gpu(ready, watch)}
+        record = {**_record(bench, ready, kept, outcome, result, limits), "gpu": _gpu(ready, watch)}
         seen = {**self._envelope(slot, cells[0]), **record}
         gate = gate_trial(seen, self.peers[-PEERS:])
         if any(verdicts[cell.id].status is Status.OK for cell in cells):
@@ -211,19 +214,6 @@ class Schedule:
         }
 
 
-def _staged(ready: Ready) -> tuple[Path, ...]:
-    parts = ready.members or (ready,)
-    folders = [folder for one in parts for folder in (one.model.folder, *([one.artifact.folder] if one.artifact else []))]
-    if ready.model.labelled is not None:
-        folders.append(ready.model.labelled.inputs.parent)  # the model's own folder, or one of the user's data
-    return tuple(dict.fromkeys(folders))
-
-
-def _for_accuracy(job: Mapping[str, Any], profile: Profile) -> float:
-    """Seconds more that a trial may take which runs a labelled data set through each of its cells."""
-    return len(job["cells"]) * profile.max_cell_s if "accuracy" in job else 0.0
-
-
 def _read(outcome: Outcome, trial: str, cells: Sequence[Cell]) -> tuple[dict[str, Any] | None, str | None]:
     if outcome.result_file is None:
         return None, None
@@ -234,7 +224,7 @@ def _read(outcome: Outcome, trial: str, cells: Sequence[Cell]) -> tuple[dict[str
 
 
 def _record(
-    bench: Bench, ready: Ready, outcome: Outcome, result: dict[str, Any] | None, limits: Limits
+    bench: Bench, ready: Ready, kept: Kept | None, outcome: Outcome, result: dict[str, Any] | None, limits: Limits
 ) -> dict[str, Any]:
     """The part of a record that the cells of a trial share."""
     env, model, artifact = ready.env, ready.model, ready.artifact
@@ -249,7 +239,8 @@ def _record(
             "tolerance": dict(ready.tolerance), "incomparable": ready.incomparable,
         },
         "host": dict(bench.host), "limits": {"cpus": list(limits.cpus), "memory_mb": bench.memory_mb, "pids": limits.pids},
-        "convert": _convert(artifact), "started": outcome.started, "wall_s": outcome.wall_s,
+        "convert": _convert(artifact), **({"compiled": _compiled(kept)} if kept else {}),
+        "started": outcome.started, "wall_s": outcome.wall_s,
         "container_start_ms": outcome.container_start_ms, "isolation_ms": dict(outcome.isolation_ms),
         "result": {name: value for name, value in (result or {}).items() if name != "cells"} or None, "measurement": None,
     }
@@ -268,6 +259,10 @@ def _bare(bench: Bench, cell: Cell) -> dict[str, Any]:
         "limits": None, "convert": None, "started": None, "wall_s": None, "container_start_ms": None, "result": None,
         "measurement": None, "gpu": None, "meters": None,
     }
+
+
+def _compiled(kept: Kept) -> dict[str, Any]:
+    return {"ms": kept.ms, "cached": kept.cached, "key": kept.key}
 
 
 def _convert(artifact: Artifact | None) -> dict[str, Any] | None:

@@ -53,6 +53,13 @@ class Scenario(str, Enum):
         return self in (Scenario.SINGLE_STREAM, Scenario.OFFLINE)
 
 
+class Compiled(str, Enum):
+    """Where a trial gets from what its backend compiles (design §5; docs/compiled.md)."""
+
+    FRESH = "fresh"  # every process compiles for itself
+    KEPT = "kept"  # from the backend's own cache, which one process filled before the first trial
+
+
 class IsolationKind(str, Enum):
     """How dependencies are kept apart (design §4)."""
 

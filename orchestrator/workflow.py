@@ -14,6 +14,7 @@ from orchestrator.artifacts import Artifacts
 from orchestrator.backends import Registry, env_of
 from orchestrator.bench import Bench
 from orchestrator.budget import Budget
+from orchestrator.compiled import Compilations
 from orchestrator.counting import several
 from orchestrator.doctor.engine import EngineAnswer, engine_answer
 from orchestrator.environments import MODELS_ENV, converter_key, models_env, named_interpreters
@@ -181,6 +182,7 @@ def _prepare(work: Work, isolation: Isolation, meters: HostMeters) -> Bench:
             cache=work.cache, isolation=isolation, limits=widest, stop=work.stop, say=work.say,
             adapters=RUNNERS / "adapters",
         ),
+        compilations=Compilations(cache=work.cache, isolation=isolation, stop=work.stop, say=work.say),
         host={"name": "local", "fingerprint": work.facts.fingerprint}, store=RecordStore(work.rundir.records),
         stop=work.stop, say=work.say, meters=meters, gpus=facts.gpus, gpus_reason=facts.gpus_reason,
     )

@@ -13,6 +13,7 @@ from orchestrator.doctor.engine import engine_answer, engine_endpoint, open_clie
 from orchestrator.doctor.run import DoctorOptions, exit_code, run_doctor, to_json, to_text
 from orchestrator.images.cache import cache_dir
 from orchestrator.images.prune import owned_images, remove_images
+from orchestrator.isolation.keeping import remove_kept
 from orchestrator.isolation.reap import reap
 
 
@@ -53,6 +54,8 @@ def _clean(options: argparse.Namespace) -> int:
     else:
         console.say(f"no engine to clean: {answer.reason}")
     if options.cache:
+        if answer.available:
+            print(f"removed {several(len(remove_kept(client)), 'volume')} of what was compiled")
         shutil.rmtree(cache_dir(), ignore_errors=True)
         print(f"removed {cache_dir()}")
     return 0

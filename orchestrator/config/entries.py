@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 from orchestrator.backends import Registry, typed_setting
 from orchestrator.config.nearest import did_you_mean, listed
 from orchestrator.config.yamlfile import DocPath, Document
-from orchestrator.model import MEMBERS_JOIN, BackendEntry, BackendSpec, Scalar
+from orchestrator.model import MEMBERS_JOIN, BackendEntry, BackendSpec, Compiled, Scalar
 
 _MAX_NAME = 60
 HUBS = ("torchvision:", "timm:", "hf:", "https:", "http:")  # how names of weights begin that are no files
@@ -58,7 +58,7 @@ class BackendRow:
 
 
 def read_row(document: Document, path: DocPath, raw: Mapping[str, Any], registry: Registry) -> BackendRow:
-    """One row: `{label, backend, settings, version}`; the label defaults to the backend's name."""
+    """One row: `{label, backend, settings, version, compiled}`; the label defaults to the backend's name."""
     below = (*path, "backend")
     where = document.where(below)
     spec = registry.find(raw["backend"], where=where)
@@ -67,6 +67,7 @@ def read_row(document: Document, path: DocPath, raw: Mapping[str, Any], registry
     entry = BackendEntry(
         label=raw.get("label", spec.name), backend=spec.name, settings=settings,
         version=read_version(document, (*path, "version"), raw.get("version")),
+        compiled=Compiled(raw.get("compiled", Compiled.FRESH.value)),
     )
     return BackendRow(entry=entry, given=frozenset(given))
 

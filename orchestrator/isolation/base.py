@@ -38,6 +38,12 @@ class Isolation(Protocol):
     def stage(self, folders: Iterable[Path], env: ReadyEnv) -> None:
         """Bring what trials will read to where they run, ahead of the first; what cannot be brought fails in `run`."""
 
+    def keep(self, folder: Path, env: ReadyEnv) -> None:
+        """Make an empty place, known by that name, that processes may write to and that outlives them (`RunRequest.kept`)."""
+
+    def keeps(self, folder: Path) -> bool:
+        """Whether there is such a place."""
+
     def run(self, request: RunRequest, stop: Stop) -> Outcome:
         """Run one process to its end, its deadline or `stop`; nothing of it is left running."""
 

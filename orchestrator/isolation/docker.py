@@ -28,6 +28,7 @@ from orchestrator.isolation.archive import CHUNK, TooLargeError, extract_bounded
 from orchestrator.isolation.base import ENGINE_ERRORS, LOG_TAIL_BYTES, RESULT_FILE, Laps, Stop, place
 from orchestrator.isolation.events import read_events
 from orchestrator.isolation.gpurequest import gpu_request
+from orchestrator.isolation.keeping import INSIDE, MOUNT, Keeping, volume_of
 from orchestrator.isolation.leftovers import Leftovers
 from orchestrator.isolation.network import EmptyNetwork
 from orchestrator.isolation.owner import LABEL, RUN_LABEL, Owner
@@ -37,7 +38,8 @@ from orchestrator.model import Ending, EnvSpec, IsolationKind, Outcome, ReadyEnv
 
 IO_DIR = "/mx/io"
 RUNNER = "/opt/infermatrix/runners/run.py"
-USER = "65532:65532"
+USER_ID = 65532
+USER = f"{USER_ID}:{USER_ID}"
 WAIT_STEP_S = 1  # how long a stop request may go unnoticed
 ALIVE_EVERY_S = 10  # how long an engine that went away without a word may
 TERM_GRACE_S = 3
@@ -62,6 +64,7 @@ class DockerIsolation:
         self._prepare = prepare
         self._labels = {LABEL: str(Owner.this_process()), RUN_LABEL: run_id}
         self._staging = Staging(client.api, run_id, self._labels)
+        self._keeping = Keeping(client.api, self._labels, USER_ID)
         self._network = EmptyNetwork(client.api, run_id, self._labels)
         self._leftovers = Leftovers(client.api)
         self._info = cache(client.api.info)  # once per run: which way it gives containers GPUs
@@ -76,6 +79,15 @@ class DockerIsolation:
             self._network.mode(env.reference, env.python)
             for folder in folders:
                 self._staging.volume(folder, env.reference)
+
+    def keep(self, folder: Path, env: ReadyEnv) -> None:
+        """A volume that no run removes; where the engine cannot make it, `run` says so."""
+        with contextlib.suppress(*ENGINE_ERRORS):
+            self._keeping.make(folder, env.reference)
+
+    def keeps(self, folder: Path) -> bool:
+        """Whether this engine has that volume."""
+        return self._keeping.has(folder)
 
     def run(self, request: RunRequest, stop: Stop) -> Outcome:
         """One container from create to remove; an engine that fails meanwhile gives `Ending.LOST`."""
@@ -106,6 +118,10 @@ class DockerIsolation:
     def _container(self, request: RunRequest) -> Iterator[str]:
         volumes = [self._staging.volume(folder, request.env.reference) for folder in request.staged]
         inside = {folder: f"/mx/in/{number}" for number, folder in enumerate(request.staged)}
+        binds = [f"{volume}:{inside[folder]}:ro" for volume, folder in zip(volumes, request.staged, strict=True)]
+        if request.kept is not None:
+            inside[request.kept] = INSIDE
+            binds.append(f"{volume_of(request.kept)}:{MOUNT}:rw")
         job = json.dumps(place(request.job, lambda path: _inside(path, inside)))
         # The volume is on the host's disk; what a compiler writes to /tmp (precompiled headers) may be larger than a result.
         file_bytes = max(request.max_output_bytes, MAX_FILE_BYTES)
@@ -115,8 +131,7 @@ class DockerIsolation:
         memory = request.limits.memory_mb << 20
         gpu = gpu_request(request.gpu, self._info() if request.gpu else {})
         host_config = self._api.create_host_config(
-            binds=[f"{volume}:{inside[folder]}:ro" for volume, folder in zip(volumes, request.staged, strict=True)],
-            init=True, network_mode=self._network.mode(request.env.reference, request.env.python), read_only=True,
+            binds=binds, init=True, network_mode=self._network.mode(request.env.reference, request.env.python), read_only=True,
             tmpfs={"/tmp": f"rw,exec,mode=1777,size={TMP_SIZE}"},
             cap_drop=["ALL"], security_opt=["no-new-privileges"], pids_limit=request.limits.pids,
             mem_limit=memory, memswap_limit=memory, cpuset_cpus=cpus,

@@ -56,6 +56,15 @@ class LocalIsolation:
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # without, each trial compiles: 20 ms
                 subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=COMPILE_LIMIT_S)
 
+    def keep(self, folder: Path, env: ReadyEnv) -> None:  # noqa: ARG002
+        """The folder itself."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+
+    def keeps(self, folder: Path) -> bool:
+        """Whether the folder is there."""
+        return folder.is_dir()
+
     def run(self, request: RunRequest, stop: Stop) -> Outcome:
         """One process from start to end; its whole session is killed at the deadline."""
         started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -220,7 +220,7 @@ def _frame(planned: Mapping[str, Any], records: Sequence[Mapping[str, Any]], end
         **{name: planned[name] for name in ("settings", "model", "host", "device")},
         "isolation": min(kinds) if kinds else None,
         **{name: planned[name] for name in ("precision", "batch", "threads", "instances", "scenario")},
-        "options": dict(planned.get("options") or {}),
+        "options": dict(planned.get("options") or {}), **({"compiled": planned["compiled"]} if "compiled" in planned else {}),
         "status": ending.status.value, "reason": ending.reason, "phase": ending.phase, "log_tail": ending.log_tail,
         "evidence": evidence, "best": False, "tied_with": [],
     }

@@ -13,6 +13,7 @@ from orchestrator.merge.samples import PERCENTILES, TrialNumbers, decode_samples
 from orchestrator.merge.statistics import median, median_interval
 
 NOT_ASKED = "not measured"
+KEPT = "compiled: kept: the trials took what one process had compiled before them; `compiled: fresh` or cold_start measures this"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class _Field:
     path: tuple[str, ...]
     over_trials: Callable[[Sequence[float]], float] = median
     reason: str = NOT_ASKED
+    of_a_load: bool = False  # null where the process took what another had compiled
 
 
 _ENV = "the environment's size is not known"
@@ -49,9 +51,9 @@ _FIELDS: Mapping[str, _Field] = {
     "start_ms": _Field(path=("result", "phases", "start_ms")),
     "import_ms": _Field(path=("result", "phases", "import_ms")),
     "convert_ms": _Field(path=("convert", "ms"), reason="nothing to convert: the backend reads the model as it is"),
-    "load_ms": _Field(path=("result", "phases", "load_ms")),
-    "compile_ms": _Field(path=("result", "phases", "compile_ms")),
-    "first_inference_ms": _Field(path=("measurement", "first_inference_ms")),
+    "load_ms": _Field(path=("result", "phases", "load_ms"), of_a_load=True),
+    "compile_ms": _Field(path=("result", "phases", "compile_ms"), of_a_load=True),
+    "first_inference_ms": _Field(path=("measurement", "first_inference_ms"), of_a_load=True),
     "energy_j_per_inference": _Field(path=("meters", "energy", "j_per_inference"), reason=_ENERGY),
     "energy_j_per_4096": _Field(path=("meters", "energy", "j_per_4096"), reason=_ENERGY),
     "energy_gross_j_per_inference": _Field(path=("meters", "energy", "gross_j_per_inference"), reason=_ENERGY),
@@ -187,6 +189,8 @@ def _on_device(trials: Sequence[Measured]) -> tuple[str, float | None, str | Non
 
 def _field(name: str, trials: Sequence[Measured]) -> tuple[str, float | int | None, str | None]:
     field = _FIELDS[name]
+    if field.of_a_load and any(trial.record.get("compiled") for trial in trials):
+        return name, None, KEPT
     known = [value for trial in trials if (value := _value(trial.record, field.path)) is not None]
     if not known:
         return name, None, _reason(trials, field)

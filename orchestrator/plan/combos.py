@@ -57,8 +57,9 @@ class Combo:
     def key(self) -> tuple[object, ...]:
         """Equal for equal cells, and only for those."""
         settings = tuple(sorted((name, type(value).__name__, value) for name, value in self.settings.items()))
-        return (self.entry.label, self.entry.backend, self.entry.version, self.model, self.host, self.device, self.precision,
-                self.threads, self.scenario, self.batch, settings, self.instances, tuple(sorted(self.options.items())))
+        return (self.entry.label, self.entry.backend, self.entry.version, self.entry.compiled, self.model, self.host, self.device,
+                self.precision, self.threads, self.scenario, self.batch, settings, self.instances,
+                tuple(sorted(self.options.items())))
 
 
 def product(config: MatrixConfig) -> Iterator[Combo]:

@@ -10,7 +10,7 @@ from orchestrator.config.nearest import did_you_mean, listed
 from orchestrator.config.overrides import Only
 from orchestrator.counting import several
 from orchestrator.errors import ConfigError
-from orchestrator.model import BackendSpec, Cell
+from orchestrator.model import BackendSpec, Cell, Compiled
 from orchestrator.plan.combos import Combo, include, product, split
 
 
@@ -81,7 +81,7 @@ def _cell(combo: Combo) -> Cell:
         label=combo.entry.label, backend=combo.entry.backend, settings=combo.settings, backend_version=combo.entry.version,
         model=combo.model, host=combo.host, device=combo.device, precision=combo.precision, batch=combo.batch,
         threads=combo.threads, instances=combo.instances, scenario=combo.scenario,
-        options=combo.options,
+        options=combo.options, compiled=combo.entry.compiled,
     )
 
 
@@ -89,12 +89,19 @@ def _cannot(spec: BackendSpec, combo: Combo) -> str | None:
     """Why the backend, by its own declaration, cannot do this; None if it can."""
     if combo.device.partition(":")[0] not in spec.devices:
         return f"{spec.title} does not run on {combo.device} here (it runs on {listed(spec.devices)})"
+    alone = combo.instances == 1 and combo.scenario.shares_a_load
+    if combo.entry.compiled is Compiled.KEPT and not alone:
+        return f"what was compiled is kept for one process's single_stream and offline only, not for {_load(combo)}"
     if combo.precision not in spec.precisions:
         why = spec.unavailable.get(combo.precision)
         if why:
             return f"{spec.title} has no precision {combo.precision} here: {why}"
         return f"{spec.title} has no precision {combo.precision} here (it has {listed(spec.precisions)})"
     return None
+
+
+def _load(combo: Combo) -> str:
+    return combo.scenario.value if combo.instances == 1 else f"{combo.instances} instances"
 
 
 def _filtered(every: list[Combo], count: int, only: Only) -> tuple[list[Combo], list[tuple[Combo, str]]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.config.matrix import MatrixConfig
 from orchestrator.counting import several
-from orchestrator.model import Cell, Scenario, TrialSpec
+from orchestrator.model import Cell, Compiled, Scenario, TrialSpec
 from orchestrator.plan.plan import Plan
 
 SCHEMA = "infermatrix.plan/1"
@@ -109,6 +109,7 @@ def _backend(cell: Cell, config: MatrixConfig) -> str:
     notes = [cell.backend] if cell.label != cell.backend else []
     notes += [cell.backend_version] if cell.backend_version else []
     notes += [f"{name}={_spelt(cell.settings[name])}" for name in changed]
+    notes += ["compiled kept"] if cell.compiled is Compiled.KEPT else []
     return f"{cell.label} ({', '.join(notes)})" if notes else cell.label
 
 

@@ -104,7 +104,7 @@ def _shared(cell: Cell) -> tuple[object, ...]:
     settings = tuple(sorted((name, type(value).__name__, value) for name, value in cell.settings.items()))
     alone = (None if cell.scenario.shares_a_load else cell.scenario, tuple(sorted(cell.options.items())))
     return (cell.label, cell.backend, cell.backend_version, cell.model, cell.host, cell.device, cell.precision, cell.threads,
-            cell.instances, settings, alone)
+            cell.instances, cell.compiled, settings, alone)
 
 
 def _spec_id(cell: Cell) -> str:

@@ -166,7 +166,9 @@ def _spelt(value: object) -> str:
 def settings_text(cell: CellView) -> str:
     """ "a=1, b=all"."""
     settings = part(cell.raw, "settings")
-    return one_line(", ".join(f"{key}={compact(value, 60)}" for key, value in sorted(settings.items())), 400)
+    said = [f"{key}={compact(value, 60)}" for key, value in sorted(settings.items())]
+    said += ["compiled kept"] if cell.raw.get("compiled") == "kept" else []
+    return one_line(", ".join(said), 400)
 
 
 _HOST_SHOWN = frozenset({"name", "cpu", "cpu_model", "cpus", "memory_mb", "kernel", "os", "states", "nodes", "null_reasons"})

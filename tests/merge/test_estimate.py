@@ -185,3 +185,13 @@ def test_what_the_runner_says_is_compared_decides_over_stability_too() -> None:
     assert 100 <= low < 300 < high <= 500
     assert found.series is not None
     assert min(found.series.medians_ms[found.cell["state"]].values()) == pytest.approx(2.0)
+
+
+def test_a_load_that_took_what_another_had_compiled_has_no_times_of_its_own() -> None:
+    kept = {"key": "k", "ms": 9_000.0, "cached": True}
+    cell = of(ok([2.0] * 5, compiled=kept)).cell
+    for name in ("load_ms", "compile_ms", "first_inference_ms"):
+        assert cell["metrics"][name] is None
+        assert "compiled: kept" in cell["null_reasons"][f"metrics.{name}"]
+    assert cell["metrics"]["start_ms"] is not None
+    assert cell["metrics"]["latency_ms"]["p50"] == pytest.approx(2.0, rel=0.01)
