@@ -32,6 +32,7 @@ from orchestrator.records import write_atomically
 from orchestrator.still import still
 
 META = "artifact.json"
+REFUSED = "unsupported"  # in it: why the converter cannot, instead of a file
 MAX_ARTIFACT_BYTES = 64 << 30
 CONVERT_DEADLINE_S = 1_800.0
 
@@ -68,10 +69,10 @@ class Artifacts:
         """
         converter = backend.converter
         assert converter is not None
-        key = digest(
+        key = digest(  # of contents only: a model that is exported anew and comes out the same need not be converted anew
             {
                 "backend": converter.by, "env": env.digest, "model": model.sha256, "precision": precision,
-                "folder": model.folder.name, "settings": dict(settings), "code": self._code(converter),
+                "settings": dict(settings), "code": self._code(converter),
                 "calibration": hashes_of(model.folder.parent).sha256(model.folder / INPUTS),
             }
         )[:16]
@@ -129,18 +130,26 @@ class Artifacts:
         others = {str(form): other for form, other in (made.get("others") or {}).items()}
         files = (name, *others.values())
         if result is None or result.get("failure") or not result.get("complete") or not are_plain(files, out / "artifact"):
-            return _as_conversion(classify(("conversion",), outcome, result, problem, {})["conversion"], outcome.log_tail)
+            verdict = _as_conversion(classify(("conversion",), outcome, result, problem, {})["conversion"], outcome.log_tail)
+            if verdict.status is Status.UNSUPPORTED:  # the same converter will say the same of the same model
+                (out / "artifact").mkdir(parents=True, exist_ok=True)
+                self._keep(out / "artifact", {REFUSED: verdict.reason}, folder)
+            return verdict
         took = (result.get("phases") or {}).get("convert_ms")
         lacking = {str(form): str(reason) for form, reason in (made.get("lacking") or {}).items()}
         meta = {"file": name, "format": str(made.get("format") or ""), "convert_ms": took, "others": others, "lacking": lacking}
+        self._keep(out / "artifact", meta, folder)
+        return None
+
+    def _keep(self, made: Path, meta: Mapping[str, Any], folder: Path) -> None:
+        """Move the folder with what is known of it into the cache, whole or not at all."""
         folder.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / "artifact" / META, json.dumps(meta).encode())
+        write_atomically(made / META, json.dumps(meta).encode())
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
-        shutil.move(str(out / "artifact"), str(temporary / "artifact"))
+        shutil.move(str(made), str(temporary / "artifact"))
         shutil.rmtree(folder, ignore_errors=True)
         (temporary / "artifact").rename(folder)
         temporary.rmdir()
-        return None
 
 
 def own_adapter(spec: EnvSpec, env: ReadyEnv) -> Path | None:
@@ -152,6 +161,8 @@ def _load(folder: Path, key: str, output: str, *, cached: bool = True) -> Artifa
     """The file of that format in the artifact, or why the conversion made none; its main file where it does not say."""
     try:
         meta = json.loads((folder / META).read_text())
+        if REFUSED in meta:
+            return Verdict(status=Status.UNSUPPORTED, reason=str(meta[REFUSED]), phase=Phase.CONVERT.value)
         others, lacking = meta.get("others") or {}, meta.get("lacking") or {}
         if output in lacking:
             return Verdict(status=Status.UNSUPPORTED, reason=lacking[output], phase=Phase.CONVERT.value)

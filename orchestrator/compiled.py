@@ -63,8 +63,10 @@ class Compilations:
         key = digest({**filling.content, "isolation": self.isolation.kind.value})[:16]
         if key not in self._found:
             folder = self.cache / "compiled" / key
-            about = _load(folder.with_suffix(".json"))
-            if about is None or (about["keeps"] and not self.isolation.keeps(folder)):
+            about = _load(folder)
+            if isinstance(about, Verdict):
+                self._found[key] = about
+            elif about is None or (about["keeps"] and not self.isolation.keeps(folder)):
                 self._found[key] = self._fill(filling, key, folder)
             else:
                 self._found[key] = Kept(key=key, folder=folder, ms=about["ms"], cached=True) if about["keeps"] else None
@@ -88,15 +90,15 @@ class Compilations:
                     problem = str(error)
         if result is None or result.get("failure") or not result.get("complete"):
             verdict = classify(ids, outcome, result, problem, filling.tolerance)[ids[-1]]
+            if verdict.status is Status.UNSUPPORTED:
+                _note(folder, {"unsupported": verdict.reason, "phase": verdict.phase})
             if verdict.status is Status.OK:  # the cells that it did are well, and it is unknown what became of the rest
                 return Verdict(status=Status.CRASHED, reason="it ended before its work", phase=verdict.phase)
             return verdict
         use = (result.get("evidence") or {}).get("cache") or {}
         keeps = (use.get("kind") or "none") != "none"
         took = outcome.wall_s * 1e3
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        about = {"keeps": keeps, "ms": took, "kind": str(use.get("kind"))}
-        write_atomically(folder.with_suffix(".json"), json.dumps(about).encode())
+        _note(folder, {"keeps": keeps, "ms": took, "kind": str(use.get("kind"))})
         if not keeps:
             self.say(f"{filling.name}: nothing is kept ({use.get('note') or NOTHING_KEPT}), so every trial compiles")
             return None
@@ -114,9 +116,17 @@ def wanted(cell: Cell) -> bool:
     return cell.compiled is Compiled.KEPT
 
 
-def _load(file: Path) -> Mapping[str, Any] | None:
+def _note(folder: Path, about: Mapping[str, Any]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder.with_suffix(".json"), json.dumps(about).encode())
+
+
+def _load(folder: Path) -> Mapping[str, Any] | Verdict | None:
+    """What is known of that cache; a Verdict where the backend said that it has not what the model needs."""
     try:
-        about = json.loads(file.read_text())
+        about = json.loads(folder.with_suffix(".json").read_text())
+        if "unsupported" in about:
+            return Verdict(status=Status.UNSUPPORTED, reason=str(about["unsupported"]), phase=str(about["phase"]))
         return {"keeps": bool(about["keeps"]), "ms": float(about["ms"])}
     except (OSError, ValueError, KeyError, TypeError):
         return None

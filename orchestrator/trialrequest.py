@@ -51,7 +51,7 @@ def kept_for(bench: Bench, spec: TrialSpec, ready: Ready) -> Kept | Verdict | No
     if not wanted(first):
         return None
     content = {
-        "env": ready.env.digest, "model": ready.sha256, "folder": ready.model.folder.name, "format": ready.format,
+        "env": ready.env.digest, "model": ready.sha256, "format": ready.format,
         "artifact": ready.artifact.key if ready.artifact else None, "settings": dict(first.settings),
         "precision": first.precision, "device": first.device, "gpu": ready.gpu.uuid if ready.gpu else None,
         "threads": first.threads, "batches": sorted({cell.batch for cell in spec.cells}), "seed": bench.seed,

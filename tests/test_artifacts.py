@@ -95,13 +95,19 @@ def test_a_format_that_could_not_be_made_is_unsupported_for_its_backend_alone(tm
     assert sum(line.startswith("converting") for line in said) == 1
 
 
-@pytest.mark.parametrize(("mode", "status", "word"), [
-    ("unsupported", Status.UNSUPPORTED, "operator Foo"), ("missing", Status.CONVERT_FAILED, "nowhere.one")])
-def test_a_conversion_that_fails_is_not_kept(
-    mode: str, status: Status, word: str, tmp_path: Path, model: PreparedModel
-) -> None:
-    (found,), _ = converted(tmp_path, model, backends(tmp_path, mode), "lender")
-    assert isinstance(found, Verdict)
-    assert found.status is status
-    assert word in str(found.reason)
+def test_a_conversion_that_fails_is_tried_again(tmp_path: Path, model: PreparedModel) -> None:
+    found, said = converted(tmp_path, model, backends(tmp_path, "missing"), "lender", "lender")
+    for one in found:
+        assert isinstance(one, Verdict)
+        assert one.status is Status.CONVERT_FAILED
+        assert "nowhere.one" in str(one.reason)
+    assert sum(line.startswith("converting") for line in said) == 2
     assert not list((tmp_path / "cache").glob("artifacts/*"))
+
+
+def test_what_a_converter_has_not_is_asked_once(tmp_path: Path, model: PreparedModel) -> None:
+    (first, again), said = converted(tmp_path, model, backends(tmp_path, "unsupported"), "lender", "lender")
+    assert isinstance(first, Verdict)
+    assert (first.status, first.reason, first.phase) == (Status.UNSUPPORTED, "operator Foo is not known", "convert")
+    assert again == first
+    assert sum(line.startswith("converting") for line in said) == 1

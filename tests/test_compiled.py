@@ -28,6 +28,8 @@ class Adapter(Base):
     def load(self, path, params):
         if MODE == "unsupported":
             raise Unsupported("operator Foo is not known")
+        if MODE == "fails":
+            raise OSError("no room")
         self.kept = os.path.join(params.cache_dir, "code") if params.keep_cache else None
         self.hit = self.kept is not None and os.path.exists(self.kept)
         if self.kept is not None and MODE == "keeps":
@@ -150,15 +152,25 @@ def test_a_backend_that_keeps_nothing_compiles_in_every_trial_and_is_asked_once(
     assert sum("it is lazy" in line for line in desk.said) == 1
 
 
-def test_why_it_cannot_be_compiled_is_the_cells_verdict_and_is_not_kept(tmp_path: Path) -> None:
+def test_what_the_backend_has_not_is_the_cells_verdict_and_is_asked_once(tmp_path: Path) -> None:
     desk = Desk(tmp_path, "unsupported")
-    found = desk.compilations().get(desk.filling())
-    assert isinstance(found, Verdict)
-    assert (found.status, found.reason) == (Status.UNSUPPORTED, "operator Foo is not known")
-    assert not list((tmp_path / "cache").glob("compiled/*.json"))
+    for _ in range(2):
+        found = desk.compilations().get(desk.filling())
+        assert isinstance(found, Verdict)
+        assert (found.status, found.reason, found.phase) == (Status.UNSUPPORTED, "operator Foo is not known", "load")
+    assert [line.split()[0] for line in desk.said] == ["compiling"]
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"keeps": 1}', '[]', '{"keeps": true, "ms": "x"}'])
+def test_a_compiler_that_fails_is_asked_again(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "fails")
+    for _ in range(2):
+        found = desk.compilations().get(desk.filling())
+        assert isinstance(found, Verdict)
+        assert (found.status, found.reason) == (Status.COMPILE_FAILED, "OSError: no room")
+    assert [line.split()[0] for line in desk.said] == ["compiling", "compiling"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"unsupported": 1}', '{"keeps": 1}', '[]', '{"keeps": true, "ms": "x"}'])
 def test_what_is_written_about_it_may_be_torn(tmp_path: Path, text: str) -> None:
     desk = Desk(tmp_path, "keeps")
     first = desk.compilations().get(desk.filling())

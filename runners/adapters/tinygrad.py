@@ -3,15 +3,17 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections import Counter
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 
 from .base import Adapter as BaseAdapter
-from .base import CacheUse, Evidence, Feeds, Params, Unsupported
+from .base import Evidence, Feeds, Params, Unsupported
 from .busy_threads import busy_threads, thread_count
 from .tinygrad_compiler import Clang, clang_command, open_read_only
 from .tinygrad_graph import admit_foreign_domains, check_fixed, forget, graphs, lacking, tensors
+from .tinygrad_kept import KeptGraphs
 
 CACHE_FILE = "tinygrad.db"
 
@@ -61,23 +63,43 @@ class Adapter(BaseAdapter):
         self._names = list(self._runner.graph_inputs)
         if sorted(self._names) != sorted(params.input_order):
             raise Unsupported(f"tinygrad finds the inputs {self._names}, the model has {list(params.input_order)}")
-        weights = tensors(self._runner, self._tinygrad.Tensor)
-        if weights:
-            self._tinygrad.Tensor.realize(*weights)
+        self._kept = KeptGraphs(path, params, self.versions())
+        self._weights = tensors(self._runner, self._tinygrad.Tensor)
+        if not params.keep_cache:  # a kept graph has its own
+            self._realize()
         self._given = {id(graph): dict(graph.graph_values) for graph in graphs(self._runner)}
         self._captured: Dict[Any, Any] = {}
+        self._types: Counter[str] = Counter()
+
+    def _realize(self) -> None:
+        if self._weights:
+            self._tinygrad.Tensor.realize(*self._weights)
+            self._weights = []
 
     def compile(self, example: Feeds) -> bool:
         """A graph for each batch size that will be measured, its kernels compiled, run twice: then it is replayed as it is."""
         for feeds in self._examples(example):
-            jit = self._captured[_shapes(feeds)] = self._tinygrad.TinyJit(self._traced)
-            forget(self._runner)
-            try:
-                for _ in range(2):  # the first only runs what it is given, the second captures it
-                    jit(*self._resident(feeds))
-            except (NotImplementedError, self._jit_error) as error:
-                raise Unsupported(f"tinygrad: {' '.join(str(error).split())[:300]}") from error
+            shapes = _shapes(feeds)
+            found = self._kept.take(shapes)
+            if found is None:
+                before = Counter(self._clang.types)
+                graph = self._capture(feeds)
+                found = graph, self._clang.types - before
+                self._kept.leave(shapes, *found)
+            self._captured[shapes] = found[0]
+            self._types.update(found[1])
         return True
+
+    def _capture(self, feeds: Feeds) -> Any:
+        self._realize()
+        jit = self._tinygrad.TinyJit(self._traced)
+        forget(self._runner)
+        try:
+            for _ in range(2):  # the first only runs what it is given, the second captures it
+                jit(*self._resident(feeds))
+        except (NotImplementedError, self._jit_error) as error:
+            raise Unsupported(f"tinygrad: {' '.join(str(error).split())[:300]}") from error
+        return jit
 
     def _examples(self, example: Feeds) -> List[Feeds]:
         if not self._params.batchable:
@@ -120,15 +142,12 @@ class Adapter(BaseAdapter):
         device = self._tinygrad.Device[self._tinygrad.Device.DEFAULT]
         kernels = {"x".join(map(str, shapes[0])) if shapes else "": len(jit.captured.linear.src)
                    for shapes, jit in self._captured.items()}
-        compiled, cache = self._clang.compiled, None
-        if self._params.keep_cache:
-            cache = CacheUse(kind="compiled kernels", hit=not compiled and bool(kernels), detail={"compiled": compiled})
         return Evidence(
             device=device.device.split(":")[0].lower(), executed_on=[f"tinygrad {type(device.renderer).__name__}"],
-            batching="native" if self._params.batchable else "fixed", cache=cache,
+            batching="native" if self._params.batchable else "fixed", cache=self._kept.use(self._clang.compiled),
             detail={**more, "threads_asked": self._params.threads, "threads_started": thread_count() - self._before,
-                    "compiler": self._clang.version(), "kernels_compiled": compiled,
-                    "kernel_types": dict(self._clang.types), "kernels": kernels})
+                    "compiler": self._clang.version(), "kernels_compiled": self._clang.compiled,
+                    "kernel_types": dict(self._types), "kernels": kernels})
 
     def versions(self) -> Dict[str, str]:
         """tinygrad, the wheel that its compiler comes from, and numpy."""

@@ -46,7 +46,7 @@ def test_winograd_changes_the_kernels_and_not_the_answers(runner: Runner, networ
     assert changed["evidence"]["detail"]["kernels"] != without["evidence"]["detail"]["kernels"]
 
 
-def test_a_second_process_compiles_nothing_where_the_first_kept_its_kernels(
+def test_a_second_process_captures_nothing_where_the_first_kept_its_graphs(
         runner: Runner, network: Prepared, tmp_path: Path) -> None:
     uses = [trial(runner, network, batches=(1,), keep_cache=True, cache_dir=str(tmp_path))["evidence"] for _ in range(2)]
     assert [use["cache"]["hit"] for use in uses] == [False, True]
