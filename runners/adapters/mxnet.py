@@ -38,7 +38,7 @@ class Adapter(BaseAdapter):
         with open(os.path.join(folder, "model.json"), encoding="utf-8") as file:
             about = json.load(file)
         symbol = mxnet.sym.load(path)
-        weights = mxnet.nd.load(os.path.join(folder, "model.params"))
+        weights = mxnet.nd.load(os.path.join(folder, "model.params")) or {}  # of a model without weights it is an empty list
         arguments = {name[4:]: value for name, value in weights.items() if name.startswith("arg:")}
         auxiliary = {name[4:]: value for name, value in weights.items() if name.startswith("aux:")}
         self._before = _operators(symbol)

@@ -10,7 +10,7 @@ import pickle
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from .base import CacheUse, Params
-from .cpu_identity import cpu_identity
+from .kept_key import kept_key
 
 CANNOT = "its captured graph cannot be written down: {}"
 
@@ -20,9 +20,7 @@ class KeptGraphs:
 
     def __init__(self, path: str, params: Params, versions: Mapping[str, str]) -> None:
         self._params = params
-        self._about = (sorted(params.settings.items()), params.threads, list(params.output_order), cpu_identity(),
-                       sorted(versions.items()))
-        self._model = _digest(path) if params.keep_cache else ""
+        self._key = kept_key(path, params, versions) if params.keep_cache else ""
         self._taken = self._made = 0
         self._error = ""
 
@@ -60,13 +58,5 @@ class KeptGraphs:
                         detail={"from_cache": self._taken, "captured": self._made, "kernels_compiled": compiled})
 
     def _file(self, shapes: Any) -> str:
-        key = hashlib.sha256(repr((self._model, self._about, shapes)).encode()).hexdigest()[:24]
+        key = hashlib.sha256(repr((self._key, shapes)).encode()).hexdigest()[:24]
         return os.path.join(str(self._params.cache_dir), f"tinygrad-{key}.pickle")
-
-
-def _digest(path: str) -> str:
-    found = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            found.update(block)
-    return found.hexdigest()

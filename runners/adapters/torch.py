@@ -15,18 +15,19 @@ import torch
 
 from .base import Adapter as BaseAdapter
 from .base import ConvertParams, Evidence, Feeds, Params, Unsupported
+from .torch_aot import AheadOfTime
 from .torch_artifact import ABOUT
 from .torch_cache import InductorCache, not_compiled
 from .torch_precision import WIDTHS, cast, narrow, quantise, widths
 
 ARTIFACT_FORMATS = {".pt2": "pt2", ".ts": "torchscript"}
-MODES = ("eager", "jit", "compile")
+MODES = ("eager", "jit", "compile", "aot")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 GRADIENTS = {"inference_mode": torch.inference_mode, "no_grad": torch.no_grad, "recorded": contextlib.nullcontext}
 
 
 class Adapter(BaseAdapter):
-    """One module and, in the modes jit and compile, what was made of it."""
+    """One module and, in the modes other than eager, what was made of it."""
 
     PLACE = "cpu"  # where tensors are; a row for another device has another
     PRECISIONS: Sequence[str] = (*WIDTHS, "int8")
@@ -63,6 +64,14 @@ class Adapter(BaseAdapter):
         self._recorded: Optional[bool] = None
         self._inference = False
         self._cache: Optional[InductorCache] = None
+        self._ahead = self._ahead_of_time(path) if self._mode == "aot" else None
+
+    def _ahead_of_time(self, path: str) -> AheadOfTime:
+        if self._script:
+            raise Unsupported("this model could only be converted to TorchScript, which AOTInductor does not take")
+        if self._gradients is GRADIENTS["recorded"]:
+            raise Unsupported("what is compiled ahead of time records no gradients")
+        return AheadOfTime(self._module, path, self._params)
 
     def _accept(self, params: Params) -> None:
         if params.precision not in self.PRECISIONS:
@@ -71,7 +80,7 @@ class Adapter(BaseAdapter):
             raise Unsupported(f"PyTorch runs on {self.PLACE} here, not on {params.device}")
 
     def compile(self, example: Feeds) -> bool:
-        """Trace and freeze, or hand to inductor and run once: inductor compiles on the first call."""
+        """Trace and freeze, or hand to inductor; then run once, for all of them compile on the first call."""
         if self._mode == "eager":
             return False
         if self._mode == "compile":
@@ -109,6 +118,8 @@ class Adapter(BaseAdapter):
         """The program's outputs, where they are."""
         if self._mode == "jit":
             self._trace(tensors)
+        elif self._ahead is not None:
+            self._call = self._ahead.of(tensors)
         with self._gradients():
             outputs = self._call(*tensors)
         if isinstance(outputs, torch.Tensor):
@@ -168,10 +179,14 @@ class Adapter(BaseAdapter):
             fallback = self._jit_evidence(detail)
         elif self._mode == "compile":
             fallback = self._compile_evidence(detail)
+        elif self._ahead is not None:
+            detail.update(self._ahead.evidence())
+            fallback = self._ahead.fallback()
         looped = self._fixed is not None and self._params.batchable and any(b != self._fixed for b in self._params.batches)
         kept = None
         if self._params.keep_cache:
-            kept = self._cache.use() if self._cache else not_compiled(self._mode)
+            compiled = self._ahead or self._cache
+            kept = compiled.use() if compiled is not None else not_compiled(self._mode)
         return Evidence(device=self.PLACE, executed_on=[f"PyTorch {self._mode}"], fallback=fallback,
                         batching="loop" if looped else "native", detail=detail, cache=kept)
 

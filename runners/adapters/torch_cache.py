@@ -37,7 +37,7 @@ class InductorCache:
 
 def not_compiled(mode: str) -> CacheUse:
     """Of the other modes."""
-    return CacheUse(kind="none", note=f"PyTorch keeps nothing between processes in mode {mode}; mode compile does")
+    return CacheUse(kind="none", note=f"PyTorch keeps nothing between processes in mode {mode}; the modes compile and aot do")
 
 
 def _libraries(folder: str) -> Set[str]:

@@ -165,6 +165,13 @@ def several() -> Strange:
                      {"w": _normal(4, 6), "sizes": np.array([2, 4])}))
 
 
+def weightless() -> Strange:
+    """No weights at all: what a format keeps beside the graph is empty."""
+    nodes = [helper.make_node("Relu", ["x"], ["r"]), helper.make_node("Tanh", ["r"], ["y"])]
+    return Strange(name="weightless", model=_model(nodes, [_value("x", F, ["N", 6])], [_value("y", F, ["N", 6])], {}),
+                   inputs={"x": _normal(SAMPLES, 6)})
+
+
 def spatial() -> Strange:
     """Height and width are free too."""
     nodes = [

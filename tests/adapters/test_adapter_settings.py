@@ -154,10 +154,11 @@ def test_torch_compile_says_what_it_was_told_to_try(
 
 
 @pytest.mark.parametrize(("mode", "channels_last"), [
-    ("eager", True), ("jit", False), ("jit", True), ("compile", True), pytest.param("compile", False, marks=pytest.mark.heavy)])
+    ("eager", True), ("jit", False), ("jit", True), ("compile", True), pytest.param("compile", False, marks=pytest.mark.heavy),
+    pytest.param("aot", True, marks=pytest.mark.heavy)])
 def test_torch_shows_what_was_made_of_the_model(mode: str, channels_last: bool, convolutions: Prepared,
                                                 converted: Callable[[str], Path], runner: Runner) -> None:
-    if mode == "compile" and shutil.which("g++") is None:
+    if mode in ("compile", "aot") and shutil.which("g++") is None:
         pytest.skip("no g++ on this machine")
     path = converted("torch")
     settings = {"mode": mode, "channels_last": channels_last}
@@ -169,6 +170,8 @@ def test_torch_shows_what_was_made_of_the_model(mode: str, channels_last: bool, 
     if mode == "compile":
         assert detail["compiled_graphs"] == 2  # one for each batch
         assert detail["graph_breaks"] == 0
+    if mode == "aot":
+        assert (detail["packages"], detail["libraries_mapped"], detail["freezing"]) == (2, 2, True)
 
 
 @pytest.mark.parametrize("switch", [True, False])

@@ -67,3 +67,11 @@ def test_torch_compile_reuses_its_kernels(spam: Prepared, runner: Runner) -> Non
     assert warm["kind"] == "inductor kernels"
     assert warm["detail"]["kernels_compiled"] == 0 < warm["detail"]["kernels_reused"]
     assert "frozen" in warm["note"]  # the graph itself is not kept, and the evidence says so
+
+
+@pytest.mark.heavy
+def test_a_library_compiled_ahead_of_time_is_there_for_the_next_process(spam: Prepared, runner: Runner) -> None:
+    program = spam.folder / "model.pt2"
+    cold, warm = (cache_of(start(runner, "torch", spam, program, cache, mode="aot")) for cache in ("cold", "warm"))
+    assert (cold["kind"], cold["hit"], cold["detail"]) == ("AOTInductor packages", False, {"from_cache": 0, "compiled": 1})
+    assert (warm["kind"], warm["hit"], warm["detail"]) == ("AOTInductor packages", True, {"from_cache": 1, "compiled": 0})

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.adapters.breadth import is_right, outcome
 from tests.adapters.jobs import Prepared, Runner
+from tests.adapters.strange import weightless
 
 pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 
@@ -46,3 +48,7 @@ def test_operators_that_the_importer_lacks_are_named_all_at_once(runner: Runner)
     assert path is None
     assert result["failure"]["kind"] == "unsupported"
     assert all(name in result["failure"]["message"] for name in ("Erf", "Gather", "LayerNormalization"))
+
+
+def test_a_model_without_weights_loads(runner: Runner, tmp_path: Path) -> None:
+    is_right(outcome(weightless, "mxnet", runner, tmp_path, converts=True))
