@@ -25,7 +25,7 @@ def main() -> None:
     measured = measure(RecordStore(run / "records").read_all())
     known = {**load_seconds(RESULTS).loads, **measured}
     host = read_host()
-    whole = document(known, command=f"python -m benchmarks.seconds {run.name}", day=datetime.now(timezone.utc).date(),
+    whole = document(known, command="python -m benchmarks.seconds RUN_DIRECTORY", day=datetime.now(timezone.utc).date(),
                      machine=f"{host.cpu_model}, {len(host.usable_cpus)} CPUs")
     lines = ",\n".join(f"  {json.dumps(row)}" for row in whole.pop("loads"))
     head = json.dumps(whole, indent=1)[:-2]
