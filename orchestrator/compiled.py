@@ -20,6 +20,7 @@ from orchestrator.protocol import BadResultError, read_result
 from orchestrator.records import write_atomically
 from orchestrator.still import still
 
+COMPILE_DEADLINE_S = 900.0  # more than a trial has: it is done once
 NOTHING_KEPT = "its adapter says nothing of a cache that outlives a process"
 
 
@@ -79,7 +80,8 @@ class Compilations:
             request = filling.request(name, Path(scratch) / "out")
             self.isolation.keep(folder, request.env)
             request = kept.given(request)
-            outcome = self.isolation.run(replace(request, job={**request.job, "probe": {"enabled": False}}), self.stop)
+            job, deadline_s = {**request.job, "probe": {"enabled": False}}, max(request.deadline_s, COMPILE_DEADLINE_S)
+            outcome = self.isolation.run(replace(request, job=job, deadline_s=deadline_s), self.stop)
             ids = [cell.id for cell in filling.cells]
             result: Mapping[str, Any] | None = None
             problem = None
