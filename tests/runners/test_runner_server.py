@@ -102,7 +102,7 @@ def test_a_backend_that_fails_is_a_status_and_the_next_cell_is_tried(trial: Any,
 
 
 def test_a_crash_costs_its_own_cell_only(trial: Any) -> None:
-    first, second = served(trial, fault="crash", batches=(4, 8))["cells"]  # killed at batches of 8
+    first, second = served(trial, fault="serves_until_it_crashes", batches=(4, 8))["cells"]  # killed at batches of 8
     assert first["status"] == "ok", first["reason"]
     assert second["status"] == "failed"
     assert "signal 9 (SIGKILL)" in second["reason"]
