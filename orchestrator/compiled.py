@@ -78,7 +78,9 @@ class Compilations:
         name = f"compile-{key}"
         with still(f"compiling {filling.name}", self.say), tempfile.TemporaryDirectory(prefix="infermatrix-compile-") as scratch:
             request = filling.request(name, Path(scratch) / "out")
-            self.isolation.keep(folder, request.env)
+            why = self.isolation.keep(folder, request.env)
+            if why is not None:  # the host's failure, not the backend's
+                return Verdict(status=Status.HOST_LOST, reason=why, phase=None)
             request = kept.given(request)
             job, deadline_s = {**request.job, "probe": {"enabled": False}}, max(request.deadline_s, COMPILE_DEADLINE_S)
             outcome = self.isolation.run(replace(request, job=job, deadline_s=deadline_s), self.stop)

@@ -54,7 +54,7 @@ class Scenario(str, Enum):
 
 
 class Compiled(str, Enum):
-    """Where a trial gets from what its backend compiles (design §5; docs/compiled.md)."""
+    """Where a trial gets from what its backend compiles (docs/compiled.md)."""
 
     FRESH = "fresh"  # every process compiles for itself
     KEPT = "kept"  # from the backend's own cache, which one process filled before the first trial

@@ -170,6 +170,14 @@ def test_a_compiler_that_fails_is_asked_again(tmp_path: Path) -> None:
     assert [line.split()[0] for line in desk.said] == ["compiling", "compiling"]
 
 
+def test_a_place_that_cannot_be_made_is_the_host_s_failure(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the cache should be")
+    found = Desk(tmp_path, "keeps").compilations().get(Desk(tmp_path, "keeps").filling())
+    assert isinstance(found, Verdict)
+    assert found.status is Status.HOST_LOST
+    assert "cannot be made" in str(found.reason)
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"unsupported": 1}', '{"keeps": 1}', '[]', '{"keeps": true, "ms": "x"}'])
 def test_what_is_written_about_it_may_be_torn(tmp_path: Path, text: str) -> None:
     desk = Desk(tmp_path, "keeps")

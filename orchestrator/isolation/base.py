@@ -38,8 +38,11 @@ class Isolation(Protocol):
     def stage(self, folders: Iterable[Path], env: ReadyEnv) -> None:
         """Bring what trials will read to where they run, ahead of the first; what cannot be brought fails in `run`."""
 
-    def keep(self, folder: Path, env: ReadyEnv) -> None:
-        """Make an empty place, known by that name, that processes may write to and that outlives them (`RunRequest.kept`)."""
+    def keep(self, folder: Path, env: ReadyEnv) -> str | None:
+        """Make an empty place, known by that name, that processes may write to and that outlives them (`RunRequest.kept`).
+
+        Returns why it could not be made: then no process must be given it.
+        """
 
     def keeps(self, folder: Path) -> bool:
         """Whether there is such a place."""

@@ -80,10 +80,13 @@ class DockerIsolation:
             for folder in folders:
                 self._staging.volume(folder, env.reference)
 
-    def keep(self, folder: Path, env: ReadyEnv) -> None:
-        """A volume that no run removes; where the engine cannot make it, `run` says so."""
-        with contextlib.suppress(*ENGINE_ERRORS):
+    def keep(self, folder: Path, env: ReadyEnv) -> str | None:
+        """A volume that no run removes."""
+        try:
             self._keeping.make(folder, env.reference)
+        except ENGINE_ERRORS as error:
+            return f"the engine cannot make the volume {volume_of(folder)}: {_first_line(error)}"
+        return None
 
     def keeps(self, folder: Path) -> bool:
         """Whether this engine has that volume."""

@@ -56,10 +56,14 @@ class LocalIsolation:
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # without, each trial compiles: 20 ms
                 subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=COMPILE_LIMIT_S)
 
-    def keep(self, folder: Path, env: ReadyEnv) -> None:  # noqa: ARG002
+    def keep(self, folder: Path, env: ReadyEnv) -> str | None:  # noqa: ARG002
         """The folder itself."""
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            return f"{folder} cannot be made: {error}"
+        return None
 
     def keeps(self, folder: Path) -> bool:
         """Whether the folder is there."""

@@ -12,6 +12,7 @@ import torch
 
 from .base import CacheUse, Params, Unsupported
 from .kept_key import kept_key
+from .torch_cache import mapped
 
 KIND = "AOTInductor packages"
 
@@ -80,6 +81,4 @@ class AheadOfTime:
 
 def _libraries() -> List[str]:
     """Files of packages that are mapped; PyTorch unpacks them below the folder for temporary files."""
-    with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
-        paths = {line.split(None, 5)[5].strip() for line in file if line.count("/")}
-    return sorted(path for path in paths if "aotinductor" in path and ".so" in path)
+    return sorted(path for path in mapped() if "aotinductor" in path and ".so" in path)

@@ -25,7 +25,7 @@ class InductorCache:
         found = counters["inductor"]
         counts: Dict[str, int] = {name: found[f"fxgraph_cache_{name}"] for name in ("hit", "miss", "bypass")}
         new = len(_libraries(self._folder) - self._before)
-        reused = len(_mapped() & self._before)
+        reused = len(mapped() & self._before)
         graphs = {f"graphs_{name}": number for name, number in counts.items()}
         detail = {**graphs, "kernels_compiled": new, "kernels_reused": reused}
         if counts["bypass"] and not counts["hit"]:
@@ -45,7 +45,7 @@ def _libraries(folder: str) -> Set[str]:
             if name.endswith(".so")}
 
 
-def _mapped() -> Set[str]:
+def mapped() -> Set[str]:
     """Files that this process has mapped."""
     with contextlib.suppress(OSError), open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
         return {line.split(None, 5)[5].rstrip("\n") for line in file if line.count("/")}
