@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.classify import Verdict, classify
-from orchestrator.images.adaptersources import adapter_sources
+from orchestrator.images.adaptersources import code_digest
+from orchestrator.images.context import DEFAULT_RUNNER
 from orchestrator.isolation.base import Isolation, Stop
 from orchestrator.model import (
     BackendSpec,
@@ -58,7 +59,7 @@ class Artifacts:
     limits: Limits
     stop: Stop
     say: Callable[[str], None]
-    adapters: Path | None = None  # where the adapters' sources lie, which conversions are part of
+    runner_dir: Path = DEFAULT_RUNNER
 
     def get(
         self, backend: BackendSpec, env: ReadyEnv, model: PreparedModel, precision: str, settings: Mapping[str, Any]
@@ -71,8 +72,8 @@ class Artifacts:
         assert converter is not None
         key = digest(  # of contents only: a model that is exported anew and comes out the same need not be converted anew
             {
-                "backend": converter.by, "env": env.digest, "model": model.sha256, "precision": precision,
-                "settings": dict(settings), "code": self._code(converter),
+                "backend": converter.by, "env": env.installed, "model": model.sha256, "precision": precision,
+                "settings": dict(settings), "code": code_digest(self.runner_dir, converter.by, converter.env, "convert.py"),
                 "calibration": hashes_of(model.folder.parent).sha256(model.folder / INPUTS),
             }
         )[:16]
@@ -91,13 +92,6 @@ class Artifacts:
         if isinstance(fresh, Artifact) and fresh.convert_ms is not None:
             self.say(f"converted {what} in {fresh.convert_ms / 1e3:.0f} s; it is kept")
         return fresh
-
-    def _code(self, converter: ConverterSpec) -> str:
-        """Digest of the converting backend's own sources: another way to convert makes another artifact."""
-        own = list(converter.env.extra_files)
-        if not own and self.adapters is not None:
-            own = [self.adapters / f"{name}.py" for name in adapter_sources(self.adapters, converter.by)]
-        return digest([[path.name, path.read_text(encoding="utf-8")] for path in sorted(own)])
 
     def _convert(
         self, converter: ConverterSpec, env: ReadyEnv, model: PreparedModel, precision: str, settings: Mapping[str, Any],

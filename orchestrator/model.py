@@ -228,6 +228,7 @@ class ReadyEnv:
     kind: IsolationKind
     reference: str  # image id, venv path or interpreter path
     digest: str  # content key: part of every record's key
+    installed: str  # digest of its packages, Python and base: of all but the runner
     python: str  # the interpreter inside
     size_mb: float | None
     packages: int | None

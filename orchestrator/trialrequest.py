@@ -11,6 +11,7 @@ from orchestrator.artifacts import own_adapter
 from orchestrator.bench import Bench, Ready
 from orchestrator.classify import Verdict
 from orchestrator.compiled import Filling, Kept, brief, wanted
+from orchestrator.images.adaptersources import code_digest
 from orchestrator.model import Profile, RunRequest, TrialSpec
 from orchestrator.protocol import trial_job
 
@@ -51,7 +52,8 @@ def kept_for(bench: Bench, spec: TrialSpec, ready: Ready) -> Kept | Verdict | No
     if not wanted(first):
         return None
     content = {
-        "env": ready.env.digest, "model": ready.sha256, "format": ready.format,
+        "env": ready.env.installed, "code": code_digest(bench.artifacts.runner_dir, ready.backend.name, ready.backend.env),
+        "model": ready.sha256, "format": ready.format,
         "artifact": ready.artifact.key if ready.artifact else None, "settings": dict(first.settings),
         "precision": first.precision, "device": first.device, "gpu": ready.gpu.uuid if ready.gpu else None,
         "threads": first.threads, "batches": sorted({cell.batch for cell in spec.cells}), "seed": bench.seed,

@@ -179,8 +179,7 @@ def _prepare(work: Work, isolation: Isolation, meters: HostMeters) -> Bench:
         },
         models=models, cpus=limits, memory_mb=config.limits.memory_mb, profile=config.profile, seed=config.seed,
         artifacts=Artifacts(
-            cache=work.cache, isolation=isolation, limits=widest, stop=work.stop, say=work.say,
-            adapters=RUNNERS / "adapters",
+            cache=work.cache, isolation=isolation, limits=widest, stop=work.stop, say=work.say, runner_dir=RUNNERS,
         ),
         compilations=Compilations(cache=work.cache, isolation=isolation, stop=work.stop, say=work.say),
         host={"name": "local", "fingerprint": work.facts.fingerprint}, store=RecordStore(work.rundir.records),

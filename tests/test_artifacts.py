@@ -67,7 +67,7 @@ def converted(tmp_path: Path, model: PreparedModel, registry: Registry, *names: 
     """What each backend gets, in turn, and what was said meanwhile."""
     said: list[str] = []
     env = ReadyEnv(name="lender/converter", kind=IsolationKind.VENV, reference=sys.executable, digest="0" * 64,
-                   python=sys.executable, size_mb=None, packages=None, prepare_s=0.0, source="given")
+                   installed="1" * 64, python=sys.executable, size_mb=None, packages=None, prepare_s=0.0, source="given")
     artifacts = Artifacts(
         cache=tmp_path / "cache", isolation=LocalIsolation(IsolationKind.VENV, RUNNER, lambda _envs, _say: {}),
         limits=Limits(cpus=(0,), memory_mb=2048), stop=Stop(), say=said.append)

@@ -73,8 +73,8 @@ class Desk:
             "min_iterations": profile.min_iterations, "max_iterations": profile.max_iterations, "warmup_s": profile.warmup_s,
             "max_cell_s": profile.max_cell_s, "options": {},
         }
-        env = ReadyEnv(name="made", kind=IsolationKind.VENV, reference=sys.executable, digest="0" * 64, python=sys.executable,
-                       size_mb=None, packages=None, prepare_s=0.0, source="given")
+        env = ReadyEnv(name="made", kind=IsolationKind.VENV, reference=sys.executable, digest="0" * 64, installed="1" * 64,
+                       python=sys.executable, size_mb=None, packages=None, prepare_s=0.0, source="given")
         return RunRequest(
             name=name, env=env, staged=(model,), max_output_bytes=1 << 20, limits=Limits(cpus=(0,), memory_mb=2048),
             deadline_s=60.0, out_dir=out,

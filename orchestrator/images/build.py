@@ -112,7 +112,8 @@ def _existing(client: docker.DockerClient, plan: ImagePlan) -> Any | None:
 
 def _ready(image: Any, plan: ImagePlan, *, seconds: float) -> ReadyEnv:
     return ReadyEnv(
-        name=plan.env.name, kind=IsolationKind.DOCKER, reference=image.id, digest=plan.content_key, python=PYTHON_INSIDE,
+        name=plan.env.name, kind=IsolationKind.DOCKER, reference=image.id, digest=plan.content_key,
+        installed=plan.installed_key, python=PYTHON_INSIDE,
         size_mb=round(image.attrs["Size"] / 1e6, 1), packages=len(plan.lock.pins), prepare_s=round(seconds, 2),
         source="built" if seconds else "cached",
     )

@@ -106,11 +106,11 @@ def check_interpreter(path: Path, env: EnvSpec, *, runner_dir: Path = DEFAULT_RU
     if env.version is not None and env.version not in (held, held.split("+")[0]):
         raise BuildError(f"{path} holds {names[-1]} {held}, but {env.version} was asked for",
                          hint="Name another interpreter, or leave the version out.")
-    key = digest({"path": str(path), "python": facts["python"], "packages": facts["packages"],
-                  "runner": runner_digest(runner_files(runner_dir, env))})
+    installed = {"path": str(path), "python": facts["python"], "packages": facts["packages"]}
+    key = digest({**installed, "runner": runner_digest(runner_files(runner_dir, env))})
     return ReadyEnv(
-        name=env.name, kind=IsolationKind.INTERPRETER, reference=str(path), digest=key, python=str(path), size_mb=None,
-        packages=len(facts["packages"]), prepare_s=0.0, source="given",
+        name=env.name, kind=IsolationKind.INTERPRETER, reference=str(path), digest=key, installed=digest(installed),
+        python=str(path), size_mb=None, packages=len(facts["packages"]), prepare_s=0.0, source="given",
         null_reasons={"size_mb": "the interpreter was given, not installed by Infermatrix"},
     )
 

@@ -45,14 +45,22 @@ class ImagePlan:
     @property
     def content_key(self) -> str:
         """SHA-256 over all that decides what the image does: template, lock, runner, base (and not who built it when)."""
-        return digest({
+        return digest({**self._installed, "runner": runner_digest(self.runner)})
+
+    @property
+    def installed_key(self) -> str:
+        """SHA-256 over the same without the runner."""
+        return digest(self._installed)
+
+    @property
+    def _installed(self) -> dict[str, str]:
+        return {
             "env": self.env.name,
             "template": self.template,
             "lock": self.lock.digest,
             "python": self.lock.python,
-            "runner": runner_digest(self.runner),
             "base": self.base.digest,
-        })
+        }
 
     @property
     def tag(self) -> str:

@@ -58,7 +58,7 @@ def ensure_venv(env: EnvSpec, *, python: Path | None = None, runner_dir: Path = 
     runner = runner_digest(runner_files(runner_dir, env))
     return ReadyEnv(
         name=env.name, kind=IsolationKind.VENV, reference=str(folder), digest=digest({"venv": key, "runner": runner}),
-        python=str(folder / "bin" / "python"), size_mb=facts["size_mb"], packages=facts["packages"],
+        installed=key, python=str(folder / "bin" / "python"), size_mb=facts["size_mb"], packages=facts["packages"],
         prepare_s=round(seconds, 2), source="built" if seconds else "cached",
     )
 

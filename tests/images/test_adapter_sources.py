@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.images.adaptersources import adapter_sources
+from orchestrator.images.adaptersources import adapter_sources, code_digest
 from orchestrator.images.runnerfiles import runner_files
 from orchestrator.model import BaseVariant, EnvSpec
 
@@ -39,3 +39,34 @@ def test_an_environment_gets_every_module_that_its_adapter_imports() -> None:
     files = runner_files(RUNNERS, env)
     own = {name for name in files if name.startswith("adapters/")}
     assert own == {f"adapters/{name}.py" for name in ("__init__", "base", "ncnn", "ncnn_convert", "ncnn_graph")}
+
+
+def test_code_is_the_adapter_and_all_that_it_imports_of_the_runner(tmp_path: Path) -> None:
+    adapters = tmp_path / "adapters"
+    adapters.mkdir()
+    written(adapters, mine="from layouts import Layout\nfrom .base import Adapter\n", base="", other="")
+    written(tmp_path, layouts="import deeper\n", deeper="", convert="from adapters.base import Converted\n", measure="")
+    env = EnvSpec(name="mine", folder=tmp_path, base=BaseVariant.SLIM)
+    before = code_digest(tmp_path, "mine", env, "convert.py")
+    counting = {}
+    for path in sorted(tmp_path.rglob("*.py")):
+        text = path.read_text()
+        path.write_text(f"{text}# edited\n")
+        counting[path.stem] = code_digest(tmp_path, "mine", env, "convert.py") != before
+        path.write_text(text)
+    assert {name for name, counts in counting.items() if counts} == {"mine", "base", "layouts", "deeper", "convert"}
+    assert code_digest(tmp_path, "mine", env, "convert.py") == before
+
+
+def test_code_of_a_users_own_backend_is_its_own_file(tmp_path: Path) -> None:
+    (tmp_path / "adapters").mkdir()
+    (tmp_path / "own").mkdir()
+    written(tmp_path / "adapters", base="", mine="")
+    written(tmp_path / "own", adapter="from adapters.base import Adapter\n")
+    env = EnvSpec(name="mine", folder=tmp_path, base=BaseVariant.SLIM, extra_files=(tmp_path / "own" / "adapter.py",))
+    digests = [code_digest(tmp_path, "mine", env)]
+    for path in ("own/adapter.py", "adapters/base.py", "adapters/mine.py"):
+        (tmp_path / path).write_text("from adapters.base import Adapter  # edited\n")
+        digests.append(code_digest(tmp_path, "mine", env))
+    assert len(set(digests)) == 3
+    assert digests[-1] == digests[-2]

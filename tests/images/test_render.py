@@ -113,6 +113,11 @@ def test_the_content_key_does_not_change_with(what: str) -> None:
     assert SAME[what].content_key == PLAN.content_key
 
 
+def test_what_is_installed_is_the_same_with_another_runner_and_with_nothing_else() -> None:
+    same = {what for what in CHANGES if CHANGES[what].installed_key == PLAN.installed_key}
+    assert same == {"runner", "runner path"}
+
+
 def test_names_of_environments_become_names_of_images() -> None:
     assert [slug(n) for n in ("torch", "ncnn/converter", "_models")] == ["torch", "ncnn-converter", "models"]
     assert PLAN.tag == f"infermatrix/engine-converter:{PLAN.content_key[:12]}"

@@ -46,6 +46,7 @@ def test_a_changed_runner_changes_the_digest_and_installs_nothing(env: EnvSpec, 
     make_runner(runner_dir, "print(2)\n")
     second = ensure_venv(env, runner_dir=runner_dir)
     assert second.digest != first.digest
+    assert second.installed == first.installed
     assert (second.reference, second.source) == (first.reference, "cached")
 
 
@@ -53,6 +54,7 @@ def test_another_version_is_another_venv(env: EnvSpec, runner_dir: Path) -> None
     first, second = (ensure_venv(e, runner_dir=runner_dir) for e in (env, replace(env, version="2.0")))
     assert first.reference != second.reference
     assert first.digest != second.digest
+    assert first.installed != second.installed
 
 
 def test_the_ruin_of_an_interrupted_installation_is_built_anew(env: EnvSpec, runner_dir: Path) -> None:

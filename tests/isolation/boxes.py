@@ -14,8 +14,8 @@ FAULTY = Path(__file__).parent / "faulty_runner.py"
 def ready(kind: IsolationKind, reference: str, python: str) -> ReadyEnv:
     """An environment that needs no preparing."""
     return ReadyEnv(
-        name="faulty", kind=kind, reference=reference, digest="0" * 64, python=python, size_mb=None, packages=None,
-        prepare_s=0.0, source="given",
+        name="faulty", kind=kind, reference=reference, digest="0" * 64, installed="1" * 64, python=python,
+        size_mb=None, packages=None, prepare_s=0.0, source="given",
     )
 
 
