@@ -23,7 +23,9 @@ from orchestrator.conformance.summary import summarise
 from orchestrator.environments import converter_key, envs_of
 from orchestrator.errors import BuildError, ResultError
 from orchestrator.hostfacts import HostFacts
+from orchestrator.images.adaptersources import code_digest
 from orchestrator.images.builders import Builder
+from orchestrator.images.context import DEFAULT_RUNNER
 from orchestrator.isolation.base import Isolation, Stop
 from orchestrator.isolation.hostlock import engine_lock, file_lock
 from orchestrator.model import BackendSpec, IsolationKind, ReadyEnv, digest
@@ -33,6 +35,7 @@ from orchestrator.records import read_json, write_atomically
 from orchestrator.rundir import git_revision
 
 FP32 = "fp32"
+_CODE = ("conformance.py", "conformance_child.py")  # of the runner: what the tests run in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +110,8 @@ def _one(
     assert isinstance(own, ReadyEnv)
     assert converter is None or isinstance(converter, ReadyEnv)
     key = digest({
-        "backend": backend.name, "env": own.digest, "converter": converter.digest if converter else None, "protocol": JOB,
+        "backend": backend.name, "env": own.installed, "converter": _converter(backend, converter), "protocol": JOB,
+        "code": code_digest(DEFAULT_RUNNER, backend.name, backend.env, *_CODE),
         "suite": request.suite.digest, "tests": [test.name for test in tests], "limits": asdict(request.limits),
         "isolation": request.kind.value, "settings": {name: setting.default for name, setting in backend.settings.items()},
     })[:16]
@@ -169,6 +173,13 @@ def _document(
         **summarise(tests, told.outcomes),
         "null_reasons": reasons,
     }
+
+
+def _converter(backend: BackendSpec, env: ReadyEnv | None) -> list[str] | None:
+    """What a conversion's outcome depends on."""
+    if env is None or backend.converter is None:
+        return None
+    return [env.installed, code_digest(DEFAULT_RUNNER, backend.converter.by, backend.converter.env, "convert.py")]
 
 
 def _env(env: ReadyEnv) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _FIDELITY = ("max_abs", "rel_l2", "cosine", "topk_agreement", "mismatch_fraction
 _STABILITY = ("ci_relative_width", "drift", "autocorrelation")
 _KINDS = {**dict.fromkeys(("batch", "threads", "instances"), _INTEGER)}
 _PLACE = ("id", "label", "backend", "backend_version", "settings", "compiled", "model", "host", "device", "isolation",
-          "precision", "batch", "threads", "instances", "scenario", "status", "reason", "phase")
+          "precision", "batch", "threads", "instances", "scenario", "options", "status", "reason", "phase")
 
 SCHEMA: pa.Schema = pa.schema([
     ("run_id", _TEXT), ("run_started", _TEXT), ("host_fingerprint", _TEXT), ("model_sha256", _TEXT),
