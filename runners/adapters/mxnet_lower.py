@@ -13,7 +13,7 @@ LINEAR, SAME_SHAPE_ADD = "InfermatrixLinear", "InfermatrixAdd"
 # Operators whose translation was read and does what ONNX says; the importer has more, some of which drop what they do not know.
 PLAIN = (
     "Abs", "Ceil", "Concat", "Cos", "Div", "Elu", "Exp", "Flatten", "Floor", "GlobalAveragePool", "GlobalMaxPool",
-    "Identity", "LRN", "Log", "Mul", "Neg", "PRelu", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sin", "Softplus",
+    "Identity", "LRN", "Log", "Mul", "Neg", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sin", "Softplus",
     "Softsign", "Sqrt", "Sub", "Sum", "Tan", "Tanh", "Transpose",
 )
 
@@ -64,6 +64,21 @@ def _matmul(node: Any, known: Known) -> Any:
     return made(node, list(node.input), {})
 
 
+def _prelu(node: Any, known: Known) -> Any:
+    """MXNet's slope is one number for all or one for each channel, in a vector; ONNX's is broadcast from the last axis."""
+    import onnx
+
+    slope, shape = value(node, 1, known), known.shapes.get(node.input[0])
+    assert slope is not None  # the operator has no default
+    if slope.size > 1:
+        aligned = (1,) * (len(shape or ()) - slope.ndim) + slope.shape
+        if len(aligned) < 2 or aligned[1] != slope.size:
+            raise Unsupported("operator PRelu has slopes along another axis than the channels'")
+    vector = f"{node.output[0]}/slope"
+    known.constants[vector] = onnx.numpy_helper.from_array(slope.reshape(-1), vector)
+    return made(node, [node.input[0], vector], {})
+
+
 def _softmax(node: Any, known: Known) -> Any:
     del known
     return made(node, list(node.input), {"axis": -1, **attributes(node)})
@@ -74,5 +89,5 @@ RULES: Dict[str, opset9.Rule] = {
     **dict.fromkeys(("Conv", "ConvTranspose", "MaxPool", "AveragePool"), opset9.window),
     **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
     "Add": _add, "BatchNormalization": opset9.normalisation, "Dropout": opset9.identity, "Gemm": _gemm, "MatMul": _matmul,
-    "Reshape": _reshape,
+    "PRelu": _prelu, "Reshape": _reshape,
 }

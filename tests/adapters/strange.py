@@ -172,6 +172,14 @@ def weightless() -> Strange:
                    inputs={"x": _normal(SAMPLES, 6)})
 
 
+def slopes() -> Strange:
+    """A slope for each channel, where the axes are of one size and a wrong one would fit too."""
+    nodes = [helper.make_node("PRelu", ["x", "slope"], ["p"]), helper.make_node("PRelu", ["p", "one"], ["y"])]
+    weights = {"slope": np.array([0.1, -0.5, 2.0], np.float32).reshape(3, 1, 1), "one": np.full(1, 0.3, np.float32)}
+    return Strange(name="slopes", inputs={"x": _normal(SAMPLES, 3, 3, 3)},
+                   model=_model(nodes, [_value("x", F, ["N", 3, 3, 3])], [_value("y", F, ["N", 3, 3, 3])], weights))
+
+
 def spatial() -> Strange:
     """Height and width are free too."""
     nodes = [

@@ -8,7 +8,7 @@ import pytest
 
 from tests.adapters.breadth import is_right, outcome
 from tests.adapters.jobs import Prepared, Runner
-from tests.adapters.strange import weightless
+from tests.adapters.strange import slopes, weightless
 
 pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 
@@ -52,3 +52,7 @@ def test_operators_that_the_importer_lacks_are_named_all_at_once(runner: Runner)
 
 def test_a_model_without_weights_loads(runner: Runner, tmp_path: Path) -> None:
     is_right(outcome(weightless, "mxnet", runner, tmp_path, converts=True))
+
+
+def test_slopes_of_channels_are_not_taken_for_those_of_another_axis(runner: Runner, tmp_path: Path) -> None:
+    is_right(outcome(slopes, "mxnet", runner, tmp_path, converts=True))
