@@ -236,6 +236,12 @@ class ReadyEnv:
     source: str  # built | cached | pulled | given
     null_reasons: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def shown(self) -> str:
+        """The reference as results name it: they are published, so the home folder's name is left out."""
+        home = f"{Path.home()}/"
+        return f"~/{self.reference[len(home):]}" if self.reference.startswith(home) else self.reference
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:

@@ -212,7 +212,7 @@ def _unsupported_json(cell: Cell, reason: str, plan: Plan) -> dict[str, Any]:
 
 def _env_json(label: str, env: ReadyEnv) -> dict[str, Any]:
     return {
-        "label": label, "name": env.name, "kind": env.kind.value, "digest": env.digest, "reference": env.reference,
+        "label": label, "name": env.name, "kind": env.kind.value, "digest": env.digest, "reference": env.shown,
         "size_mb": env.size_mb, "packages": env.packages, "source": env.source, "prepare_s": env.prepare_s,
     }
 

@@ -232,7 +232,7 @@ def _record(
         "exit_code": outcome.exit_code, "log_tail": outcome.log_tail, "isolation": bench.isolation.kind.value,
         "not_enforced": list(outcome.not_enforced),
         "env": {
-            "name": env.name, "digest": env.digest, "reference": env.reference, "size_mb": env.size_mb, "packages": env.packages,
+            "name": env.name, "digest": env.digest, "reference": env.shown, "size_mb": env.size_mb, "packages": env.packages,
         },
         "model": {
             "name": ready.name, "sha256": ready.sha256, "reference_source": model.reference_source,
