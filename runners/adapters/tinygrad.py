@@ -91,6 +91,7 @@ class Adapter(BaseAdapter):
         return True
 
     def _capture(self, feeds: Feeds) -> Any:
+        self._kept.number_buffers(_shapes(feeds))
         self._realize()
         jit = self._tinygrad.TinyJit(self._traced)
         forget(self._runner)

@@ -5,6 +5,8 @@ Their machine code lies in tinygrad's own cache of kernels, so both are needed f
 from __future__ import annotations
 
 import hashlib
+import importlib
+import itertools
 import os
 import pickle
 from typing import Any, Dict, Mapping, Optional, Tuple
@@ -33,6 +35,16 @@ class KeptGraphs:
         self._taken += 1
         return found
 
+    def number_buffers(self, shapes: Any) -> None:
+        """Call it before a capture that is kept: its buffers get numbers that no other process gives.
+
+        tinygrad tells buffers apart by a running number, size and type. A process that takes the graph counts from 0 again: an
+        input of its own, of a size that occurs in the graph, was taken for a buffer of the graph, and the answers were wrong.
+        """
+        if self._params.keep_cache:
+            start = (1 + int(self._digest(shapes)[:7], 16)) << 32
+            importlib.import_module("tinygrad.uop.ops").UOp.unique_num = itertools.count(start)
+
     def leave(self, shapes: Any, graph: Any, types: Mapping[str, int]) -> None:
         """For the next process; what cannot be pickled is not kept, and `use` says so."""
         self._made += 1
@@ -58,5 +70,7 @@ class KeptGraphs:
                         detail={"from_cache": self._taken, "captured": self._made, "kernels_compiled": compiled})
 
     def _file(self, shapes: Any) -> str:
-        key = hashlib.sha256(repr((self._key, shapes)).encode()).hexdigest()[:24]
-        return os.path.join(str(self._params.cache_dir), f"tinygrad-{key}.pickle")
+        return os.path.join(str(self._params.cache_dir), f"tinygrad-{self._digest(shapes)}.pickle")
+
+    def _digest(self, shapes: Any) -> str:
+        return hashlib.sha256(repr((self._key, shapes)).encode()).hexdigest()[:24]

@@ -53,6 +53,12 @@ def test_a_second_process_captures_nothing_where_the_first_kept_its_graphs(
     assert uses[0]["detail"]["kernels_compiled"] > 0 == uses[1]["detail"]["kernels_compiled"]
 
 
+def test_a_kept_graph_is_right_for_inputs_whose_size_occurs_in_it(runner: Runner, tmp_path: Path) -> None:
+    digits = runner.export("digits")
+    for _ in range(2):
+        is_right(trial(runner, digits, batches=(1,), keep_cache=True, cache_dir=str(tmp_path)))
+
+
 @pytest.mark.parametrize("make", [several, external, indices])
 def test_several_outputs_weights_beside_the_file_and_integers_come_through(
         make: Callable[[], Strange], runner: Runner, tmp_path: Path) -> None:
