@@ -5,7 +5,6 @@ Both come from the model's own source, or from ONNX through `torch_convert.py`; 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import warnings
 from typing import Any, Dict, List, Optional, Sequence
@@ -15,8 +14,8 @@ import torch
 
 from .base import Adapter as BaseAdapter
 from .base import ConvertParams, Evidence, Feeds, Params, Unsupported
-from .torch_aot import AheadOfTime
-from .torch_artifact import ABOUT
+from .torch_aot import AheadOfTime, Program
+from .torch_artifact import about
 from .torch_cache import InductorCache, not_compiled
 from .torch_precision import WIDTHS, cast, narrow, quantise, widths
 
@@ -50,28 +49,42 @@ class Adapter(BaseAdapter):
         self._params = params
         self._channels_last = bool(params.settings.get("channels_last", False))
         self._script = not path.endswith(".pt2")
-        extra = {ABOUT: ""}
-        self._module = self._load_script(path, extra) if self._script else self._load_program(path, extra)
-        self._fixed: Optional[int] = json.loads(extra[ABOUT] or "{}").get("batch")
         self._width = WIDTHS.get(params.precision, torch.float32)
-        self._quantised = quantise(self._module) if params.precision == "int8" else 0
-        if self._width is not torch.float32:
-            narrow(self._module, self._width)
-        if self._channels_last:
-            self._module.to(memory_format=torch.channels_last)
-        self._call = self._module
+        self._path = path
+        self._fixed: Optional[int] = about(path).get("batch")
+        self._call: Any = None
+        self._about: Dict[str, Any] = {}
+        self._ahead = self._ahead_of_time() if self._mode == "aot" else None
+        if self._ahead is None:
+            self._module, self._about = self._program()
+            self._call = self._module
         self._traced_for: Sequence[Any] = ()
         self._recorded: Optional[bool] = None
         self._inference = False
         self._cache: Optional[InductorCache] = None
-        self._ahead = self._ahead_of_time(path) if self._mode == "aot" else None
 
-    def _ahead_of_time(self, path: str) -> AheadOfTime:
+    def _program(self) -> Program:
+        """The model as it is run, or compiled."""
+        module = self._load_script() if self._script else self._load_program()
+        quantised = quantise(module) if self._params.precision == "int8" else 0
+        if self._width is not torch.float32:
+            narrow(module, self._width)
+        if self._channels_last:
+            module.to(memory_format=torch.channels_last)
+        devices = {tensor.device.type for tensor in (*module.parameters(), *module.buffers())} or {self.PLACE}
+        return Program(module, {"numbers": widths(module), "quantised_layers": quantised, "devices": sorted(devices)})
+
+    def _ahead_of_time(self) -> AheadOfTime:
         if self._script:
             raise Unsupported("this model could only be converted to TorchScript, which AOTInductor does not take")
         if self._gradients is GRADIENTS["recorded"]:
             raise Unsupported("what is compiled ahead of time records no gradients")
-        return AheadOfTime(self._module, path, self._params)
+        versions = {name: version for name, version in self.versions().items() if name != "numpy"}
+        return AheadOfTime(self._program, self._path, self._params, versions, self._ahead_configs())
+
+    def _ahead_configs(self) -> Dict[str, Any]:
+        """What inductor is told beside freezing, in mode aot."""
+        return {}
 
     def _accept(self, params: Params) -> None:
         if params.precision not in self.PRECISIONS:
@@ -161,13 +174,14 @@ class Adapter(BaseAdapter):
 
     def evidence(self) -> Evidence:
         """Where the parameters are, and for jit and compile what was really made."""
-        devices = {tensor.device.type for tensor in (*self._module.parameters(), *self._module.buffers())} or {self.PLACE}
+        about = self._about if self._ahead is None else self._ahead.about
+        devices = set(about.get("devices") or [self.PLACE])
         detail: Dict[str, Any] = {
             "mode": self._mode, "threads": torch.get_num_threads(), "interop_threads": torch.get_num_interop_threads(),
             "source": "torchscript" if self._script else "torch.export", "fixed_batch": self._fixed,
             "mkldnn": torch.backends.mkldnn.enabled, "gradients": self._said_of_gradients(),
             "channels_last": self._channels_last,
-            "numbers": widths(self._module), "quantised_layers": self._quantised}
+            "numbers": about.get("numbers"), "quantised_layers": about.get("quantised_layers")}
         if self.PLACE == "cpu" and self._width is torch.bfloat16:  # without them it computes in fp32 and rounds
             detail["bf16_instructions"] = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
         elif self.PLACE == "cpu" and self._width is torch.float16:
@@ -218,8 +232,8 @@ class Adapter(BaseAdapter):
         """torch and numpy."""
         return {"torch": torch.__version__, "numpy": np.__version__}
 
-    def _load_program(self, path: str, extra: Dict[str, str]) -> Any:
-        program = torch.export.load(path, extra_files=extra)
+    def _load_program(self) -> Any:
+        program = torch.export.load(self._path)
         if self.PLACE != "cpu":  # the program names its device itself, wherever it makes a tensor
             from torch.export.passes import move_to_device_pass
 
@@ -231,8 +245,8 @@ class Adapter(BaseAdapter):
         module.recompile()
         return module
 
-    def _load_script(self, path: str, extra: Dict[str, str]) -> Any:
-        return torch.jit.load(path, map_location=self.PLACE, _extra_files=extra).eval()
+    def _load_script(self) -> Any:
+        return torch.jit.load(self._path, map_location=self.PLACE).eval()
 
 
 def _one_of(params: Params, name: str, known: Sequence[str]) -> str:

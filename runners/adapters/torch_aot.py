@@ -5,10 +5,9 @@ https://docs.pytorch.org/docs/stable/torch.compiler_aot_inductor.html
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from typing import Any, Dict, List, Optional
-
-import torch
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
 from .base import CacheUse, Params, Unsupported
 from .kept_key import kept_key
@@ -17,15 +16,30 @@ from .torch_cache import mapped
 KIND = "AOTInductor packages"
 
 
-class AheadOfTime:
-    """The libraries of one program, made here or taken from what an earlier process left in `params.cache_dir`."""
+class Program(NamedTuple):
+    """What is compiled, and what the evidence says of it."""
 
-    def __init__(self, module: Any, path: str, params: Params) -> None:
-        self._module = module
+    module: Any
+    about: Dict[str, Any]  # goes into JSON, and stays beside the package: who takes a package never loads the program
+
+
+class AheadOfTime:
+    """The libraries of one program, made here or taken from what an earlier process left in `params.cache_dir`.
+
+    `load`: gives the program, and is called only where something is to be compiled. `versions`: of all that compiles.
+    `configs`: of inductor, beside freezing.
+    """
+
+    def __init__(self, load: Callable[[], Program], path: str, params: Params, versions: Mapping[str, str],
+                 configs: Mapping[str, Any]) -> None:
+        self._load = load
+        self._program: Optional[Program] = None
         self._params = params
+        self._configs = configs
         self._freezing = bool(params.settings.get("freezing", True))
         self._folder = os.path.join(str(params.cache_dir), "aot")
-        self._key = kept_key(path, params, {"torch": torch.__version__})
+        self._key = kept_key(path, params, versions)
+        self.about: Dict[str, Any] = {}  # of the program, once there is a library
         self._loaded: Dict[Any, Any] = {}
         self._made = self._taken = 0
         # Loading asks too: which instructions there are is found out by compiling, once for each such folder.
@@ -47,6 +61,8 @@ class AheadOfTime:
             else:
                 self._compile(tensors, package)
                 self._made += 1
+            with open(_beside(package), encoding="utf-8") as file:
+                self.about = json.load(file)
             self._loaded[shapes] = aoti_load_package(package)
         return self._loaded[shapes]
 
@@ -56,22 +72,32 @@ class AheadOfTime:
         from torch._inductor import aoti_compile_and_package
 
         torch._inductor.config.compile_threads = 1  # else a pool of processes outlives the compilation
+        if self._program is None:
+            self._program = self._load()
         with torch.no_grad():
             try:
-                program = torch.export.export(self._module, tuple(tensors), strict=False)
+                program = torch.export.export(self._program.module, tuple(tensors), strict=False)
             except Exception as error:
                 raise Unsupported(f"torch.export cannot fix its shapes: {' '.join(str(error).split())[:300]}") from error
             new = package[:-len(".pt2")] + ".new.pt2"
-            aoti_compile_and_package(program, package_path=new, inductor_configs={"freezing": self._freezing})
-        os.replace(new, package)
+            aoti_compile_and_package(program, package_path=new, inductor_configs={"freezing": self._freezing, **self._configs})
+        with open(_beside(package), "w", encoding="utf-8") as file:
+            json.dump(self._program.about, file)
+        os.replace(new, package)  # last: where the package is, all of it is
 
     def evidence(self) -> Dict[str, Any]:
         """Freezing as it was asked for, and the libraries of packages that this process has mapped."""
-        return {"freezing": self._freezing, "packages": len(self._loaded), "libraries_mapped": len(_libraries())}
+        return {"freezing": self._freezing, "packages": len(self._loaded),
+                "libraries_mapped": len(self.libraries())}
 
     def fallback(self) -> Optional[str]:
         """Why what ran was no library; None where it was one."""
-        return None if _libraries() else "no library of a package is mapped into the process"
+        return None if self.libraries() else "no library of a package is mapped into the process"
+
+    @staticmethod
+    def libraries() -> List[str]:
+        """Files of packages that are mapped; PyTorch unpacks them below the folder for temporary files."""
+        return sorted(path for path in mapped() if "aotinductor" in path and path.endswith(".so"))
 
     def use(self) -> CacheUse:
         """For the evidence, where a cache was to be kept."""
@@ -79,6 +105,5 @@ class AheadOfTime:
                         detail={"from_cache": self._taken, "compiled": self._made})
 
 
-def _libraries() -> List[str]:
-    """Files of packages that are mapped; PyTorch unpacks them below the folder for temporary files."""
-    return sorted(path for path in mapped() if "aotinductor" in path and ".so" in path)
+def _beside(package: str) -> str:
+    return package[:-len(".pt2")] + ".json"

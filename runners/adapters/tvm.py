@@ -65,9 +65,9 @@ class Adapter(BaseAdapter):
         self._last = inputs
         tensor = self._tvm.runtime.tensor
         results = compiled.call(*[tensor(inputs[name]) for name in compiled.order])
-        if hasattr(results, "numpy"):
+        if hasattr(results, "numpy") or isinstance(results, self._tvm.runtime.ShapeTuple):
             results = [results]
-        return [results[index].numpy().astype(dtype, copy=False) for index, dtype in compiled.fetches]
+        return [_array(results[index]).astype(dtype, copy=False) for index, dtype in compiled.fetches]
 
     def evidence(self) -> Evidence:
         """What was compiled how; who computes is found out at the end."""
@@ -99,3 +99,8 @@ class Adapter(BaseAdapter):
         rows = {tensor["name"]: (index, np.dtype(tensor["dtype"])) for index, tensor in enumerate(about["outputs"])}
         self._about = about
         return Compiled(machine["main"], [rows[name] for name in self._params.output_order], about["inputs"])
+
+
+def _array(value: Any) -> np.ndarray:
+    """A tensor's, or those of a shape, which TVM has as numbers of its own."""
+    return value.numpy() if hasattr(value, "numpy") else np.array([int(size) for size in value], np.int64)

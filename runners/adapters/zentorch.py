@@ -1,8 +1,11 @@
-"""zentorch: PyTorch's adapter in mode compile, with AMD's backend in place of inductor's plain one."""
+"""zentorch: PyTorch's adapter in mode compile or aot, with AMD's backend in place of inductor's plain one."""
 from __future__ import annotations
 
+import os
+import re
+from collections import Counter
 from dataclasses import replace
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +15,8 @@ from .base import Evidence, Feeds, Params, Unsupported
 from .torch import Adapter as TorchAdapter
 
 VENDOR = "AuthenticAMD"
+MODES = ("compile", "aot")
+SHIM = re.compile(r"\baoti_torch_cpu_(zentorch_\w+)\(")  # how a library's source calls one of zentorch's operators
 
 
 class Adapter(TorchAdapter):
@@ -24,7 +29,10 @@ class Adapter(TorchAdapter):
         vendor = _vendor()
         if vendor != VENDOR:
             raise Unsupported(f"zentorch is for AMD's processors, and this one says {vendor}")
-        super().load(path, replace(params, settings={**params.settings, "mode": "compile", "gradients": "no_grad"}))
+        mode = str(params.settings.get("mode", MODES[0]))
+        if mode not in MODES:
+            raise Unsupported(f"mode is one of {', '.join(MODES)}, not {mode!r}")
+        super().load(path, replace(params, settings={**params.settings, "mode": mode, "gradients": "no_grad"}))
         self._example: Optional[Feeds] = None
 
     def compile(self, example: Feeds) -> bool:
@@ -35,20 +43,39 @@ class Adapter(TorchAdapter):
     def _compiled(self) -> Any:
         return torch.compile(self._module, dynamic=False, backend="zentorch")
 
+    def _ahead_configs(self) -> Dict[str, Any]:
+        """zentorch's pass for programs that are compiled ahead; it has fewer fusions than that of torch.compile."""
+        return {"joint_custom_post_pass": zentorch.export_optimize_pass}
+
     def final_evidence(self) -> Evidence:
-        """Which of one inference's operators are zentorch's own, by PyTorch's profiler; inductor and oneDNN run the rest."""
+        """Which operators are zentorch's own; inductor and oneDNN run the rest."""
         found = super().final_evidence()
-        assert self._example is not None
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-            self.predict(self._example)
-        counts = {event.key: event.count for event in profile.key_averages() if event.key.startswith("zentorch::")}
+        counts = self._executed() if self._ahead is None else _called(self._ahead.libraries())
         fallback = found.fallback or (None if counts else "no executed operator is zentorch's; inductor ran all of them")
         return replace(found, executed_on=["zentorch", "PyTorch (inductor)"], fallback=fallback,
                        detail={**found.detail, "zentorch_operators": counts})
 
+    def _executed(self) -> Dict[str, int]:
+        """Of one inference, by PyTorch's profiler."""
+        assert self._example is not None
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            self.predict(self._example)
+        return {event.key: event.count for event in profile.key_averages() if event.key.startswith("zentorch::")}
+
     def versions(self) -> Dict[str, str]:
         """zentorch, torch and numpy."""
         return {"zentorch": zentorch.__version__, "torch": torch.__version__, "numpy": np.__version__}
+
+
+def _called(libraries: Sequence[str]) -> Dict[str, int]:
+    """Calls of zentorch's operators in the source that lies beside each library: PyTorch's profiler does not see them there."""
+    calls: Counter[str] = Counter()
+    for library in libraries:
+        source = library[:-len(".so")] + ".cpp"
+        if os.path.exists(source):
+            with open(source, encoding="utf-8", errors="replace") as file:
+                calls.update(f"zentorch::{name}" for name in SHIM.findall(file.read()))
+    return dict(calls)
 
 
 def _vendor() -> str:

@@ -207,6 +207,15 @@ def fixed() -> Strange:
                    model=_model(nodes, inputs, outputs, {"k": _normal(2, 3, 3, 3)}))
 
 
+def grouped() -> Strange:
+    """One picture at a time through a convolution in two groups, in a file of late 2025 (IR 12, opset 25)."""
+    nodes = [helper.make_node("Conv", ["x", "k"], ["h"]), helper.make_node("Relu", ["h"], ["r"]),
+             helper.make_node("Conv", ["r", "g"], ["y"], group=2)]
+    model = _model(nodes, [_value("x", F, [1, 3, 8, 8])], [_value("y", F, [1, 6, 4, 4])],
+                   {"k": _normal(4, 3, 3, 3), "g": _normal(6, 2, 3, 3)}, opset=25, ir=12)
+    return Strange(name="grouped", batchable=False, inputs={"x": _normal(SAMPLES, 1, 3, 8, 8)}, model=model)
+
+
 def external() -> Strange:
     """Weights beside the file."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]

@@ -72,6 +72,9 @@ def test_torch_compile_reuses_its_kernels(spam: Prepared, runner: Runner) -> Non
 @pytest.mark.heavy
 def test_a_library_compiled_ahead_of_time_is_there_for_the_next_process(spam: Prepared, runner: Runner) -> None:
     program = spam.folder / "model.pt2"
-    cold, warm = (cache_of(start(runner, "torch", spam, program, cache, mode="aot")) for cache in ("cold", "warm"))
+    results = [start(runner, "torch", spam, program, cache, mode="aot") for cache in ("cold", "warm")]
+    cold, warm = (cache_of(result) for result in results)
     assert (cold["kind"], cold["hit"], cold["detail"]) == ("AOTInductor packages", False, {"from_cache": 0, "compiled": 1})
     assert (warm["kind"], warm["hit"], warm["detail"]) == ("AOTInductor packages", True, {"from_cache": 1, "compiled": 0})
+    numbers = [result["evidence"]["detail"]["numbers"] for result in results]
+    assert numbers[0] == numbers[1] != {}  # the second never loaded the program: they lie beside the library

@@ -12,7 +12,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from tests.adapters.breadth import is_right, outcome
 from tests.adapters.jobs import Prepared, Runner
+from tests.adapters.strange import Strange, fixed, grouped
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "litert"
 pytestmark = [pytest.mark.slow, pytest.mark.heavy, pytest.mark.timeout(900)]
@@ -114,3 +116,10 @@ def test_an_operator_of_another_domain_is_unsupported_by_name(runner: Runner, wr
     _, result = runner.convert("tensorflow", written(node, domain="com.example"))
     assert result["failure"]["kind"] == "unsupported"
     assert "com.example::Wonder" in result["failure"]["message"]
+
+
+@pytest.mark.parametrize("make", [fixed, grouped])
+def test_pictures_with_a_fixed_batch_need_no_network_and_new_files_no_new_onnx_runtime(
+        make: Callable[[], Strange], runner: Runner, tmp_path: Path) -> None:
+    """onnx2tf would fetch photographs for these, and its ONNX Runtime does not read the second."""
+    is_right(outcome(make, "tensorflow", runner, tmp_path, converts=True))

@@ -11,9 +11,11 @@ from tests.adapters.jobs import Runner
 pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 
 
-def test_the_executed_operators_are_zentorchs_own_and_others_processors_are_refused(runner: Runner) -> None:
+@pytest.mark.parametrize("mode", ["compile", "aot"])
+def test_the_executed_operators_are_zentorchs_own_and_others_processors_are_refused(mode: str, runner: Runner) -> None:
     digits = runner.export("digits")
-    result = runner.trial("zentorch", digits, digits.folder / "model.pt2", batches=(1, 8), settings={"freezing": True})
+    settings = {"mode": mode, "freezing": True}
+    result = runner.trial("zentorch", digits, digits.folder / "model.pt2", batches=(1, 8), settings=settings)
     if "AuthenticAMD" not in Path("/proc/cpuinfo").read_text():
         assert result["failure"]["kind"] == "unsupported"
         return
