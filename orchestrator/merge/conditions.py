@@ -152,7 +152,7 @@ def odd_clock(trials: Sequence[Trial]) -> tuple[dict[TrialKey, str], list[str]]:
     faster were themselves 4 % faster: leaving them out costs trials and tells nothing.
     """
     reasons: dict[TrialKey, str] = {}
-    warnings: list[str] = []
+    restless, among = 0, 0  # trials within which the clock changed, and all of their groups: one warning for all groups
     groups: dict[tuple[Any, ...], list[Trial]] = defaultdict(list)
     for trial in trials:
         if trial.clocks:
@@ -162,12 +162,14 @@ def odd_clock(trials: Sequence[Trial]) -> tuple[dict[TrialKey, str], list[str]]:
             continue
         moved = sum(1 for trial in group if max(trial.clocks) > CLOCK_FACTOR * min(trial.clocks))
         if moved > CLOCK_MOVES * len(group):
-            warnings.append(f"the clock of the CPUs changed within {moved} of {several(len(group), 'trial')}: no trial is left "
-                            "out for its clock, and what it does is in the intervals")
+            restless, among = restless + moved, among + len(group)
             continue
         usual = median([reading for trial in group for reading in trial.clocks])
         reasons.update({trial.key: why for trial in group if (why := _clock_reason(trial.clocks, usual)) is not None})
-    return reasons, warnings
+    if not restless:
+        return reasons, []
+    return reasons, [f"the clock of the CPUs changed within {restless} of {several(among, 'trial')}: no trial is left out for its "
+                     "clock, and what it does is in the intervals"]
 
 
 def odd_memory(trials: Sequence[Trial]) -> dict[TrialKey, str]:

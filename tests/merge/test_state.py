@@ -123,6 +123,15 @@ def test_a_clock_that_comes_and_goes_within_trials_tells_none_apart_and_is_said(
     assert any("clock of the CPUs changed within 10 of 20 trials" in warning for warning in gate.warnings)
 
 
+def test_clocks_that_move_under_several_interpreters_are_one_warning() -> None:
+    moving = [clocked(i, *((0.45, 0.75), (0.75, 0.45))[i % 2]) for i in range(20)]
+    for record in moving[10:]:
+        record["result"]["versions"]["python"] = "3.6.15"
+    warnings = [warning for warning in gate_trials(moving).warnings if "clock" in warning]
+    assert len(warnings) == 1
+    assert "20 of 20 trials" in warnings[0]
+
+
 def with_environment(index: int, **environment: Any) -> dict[str, Any]:
     record = make_record(CELL, index)
     record["result"]["environment"].update(environment)
