@@ -168,8 +168,8 @@ def odd_clock(trials: Sequence[Trial]) -> tuple[dict[TrialKey, str], list[str]]:
         reasons.update({trial.key: why for trial in group if (why := _clock_reason(trial.clocks, usual)) is not None})
     if not restless:
         return reasons, []
-    return reasons, [f"the clock of the CPUs changed within {restless} of {several(among, 'trial')}: no trial is left out for "
-                     "its clock, and what it does is in the intervals"]
+    return reasons, [f"the clock of the CPUs changed within {restless} of {several(among, 'trial')}: none of them is left "
+                     "out for its clock, and what it does is in the intervals"]
 
 
 def odd_memory(trials: Sequence[Trial]) -> dict[TrialKey, str]:

@@ -70,9 +70,12 @@ def _converted(graph: Any, original: str, scratch: str, params: ConvertParams, a
 
 
 def _answers(path: str, names: Sequence[str], feeds: Feeds) -> Feeds:
-    """What the model gives for `feeds`: ONNX Runtime's, or those of ONNX's own evaluator.
+    """What the model gives for `feeds`: ONNX Runtime's answers, or those of ONNX's own evaluator.
 
     onnx2tf holds ONNX Runtime at a version that reads neither the newest files nor has every operator in every type.
+
+    Raises:
+        Unsupported: neither runs it, so that nothing says how its axes lie.
     """
     from onnxruntime import InferenceSession
 
@@ -83,7 +86,12 @@ def _answers(path: str, names: Sequence[str], feeds: Feeds) -> Feeds:
         from onnx.reference import ReferenceEvaluator
 
         print(f"ONNX Runtime does not run this model: {' '.join(str(error).split())[:200]}")
-        return dict(zip(names, ReferenceEvaluator(path).run(list(names), feeds)))
+        try:
+            return dict(zip(names, ReferenceEvaluator(path).run(list(names), feeds)))
+        except Exception as beyond:
+            words = " ".join(str(beyond).split())[:200]
+            raise Unsupported("what onnx2tf made cannot be checked: neither the ONNX Runtime nor the ONNX beside it runs the "
+                              f"model ({words})") from beyond
 
 
 def _onnx2tf(graph: Any, scratch: str, careful: bool) -> Any:
@@ -93,7 +101,7 @@ def _onnx2tf(graph: Any, scratch: str, careful: bool) -> Any:
     onnx.save(graph, file)
     said = io.StringIO()
     onnx2tf = importlib.import_module("onnx2tf")
-    # Where it guesses at axes by comparing operators' outputs, it fetches photographs to do so; conversions have no network.
+    # Where it guesses at axes by comparing operators' outputs, it fetches photographs to do so; conversions need no network.
     importlib.import_module("onnx2tf.onnx2tf").download_test_image_data = _images  # type: ignore[attr-defined]
     try:
         with contextlib.redirect_stdout(said):

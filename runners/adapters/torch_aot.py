@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set
 
 from .base import CacheUse, Params, Unsupported
 from .kept_key import kept_key
@@ -40,6 +40,7 @@ class AheadOfTime:
         self._folder = os.path.join(str(params.cache_dir), "aot")
         self._key = kept_key(path, params, versions)
         self.about: Dict[str, Any] = {}  # of the program, once there is a library
+        self.libraries: List[str] = []  # that loading the packages mapped, in the order of their first use
         self._loaded: Dict[Any, Any] = {}
         self._made = self._taken = 0
         # Loading asks too: which instructions there are is found out by compiling, once for each such folder.
@@ -56,14 +57,16 @@ class AheadOfTime:
             from torch._inductor import aoti_load_package
 
             package = os.path.join(self._folder, hashlib.sha256(repr((self._key, shapes)).encode()).hexdigest()[:24] + ".pt2")
-            if self._params.keep_cache and os.path.exists(package):
+            if self._params.keep_cache and os.path.exists(package) and os.path.exists(_beside(package)):
                 self._taken += 1
             else:
                 self._compile(tensors, package)
                 self._made += 1
             with open(_beside(package), encoding="utf-8") as file:
                 self.about = json.load(file)
+            before = _libraries()
             self._loaded[shapes] = aoti_load_package(package)
+            self.libraries += sorted(_libraries() - before)
         return self._loaded[shapes]
 
     def _compile(self, tensors: List[Any], package: str) -> None:
@@ -79,25 +82,20 @@ class AheadOfTime:
                 program = torch.export.export(self._program.module, tuple(tensors), strict=False)
             except Exception as error:
                 raise Unsupported(f"torch.export cannot fix its shapes: {' '.join(str(error).split())[:300]}") from error
-            new = package[:-len(".pt2")] + ".new.pt2"
+            new = f"{package[:-len('.pt2')]}.{os.getpid()}.pt2"
             aoti_compile_and_package(program, package_path=new, inductor_configs={"freezing": self._freezing, **self._configs})
-        with open(_beside(package), "w", encoding="utf-8") as file:
+        with open(_beside(new), "w", encoding="utf-8") as file:
             json.dump(self._program.about, file)
-        os.replace(new, package)  # last: where the package is, all of it is
+        os.replace(_beside(new), _beside(package))
+        os.replace(new, package)
 
     def evidence(self) -> Dict[str, Any]:
-        """Freezing as it was asked for, and the libraries of packages that this process has mapped."""
-        return {"freezing": self._freezing, "packages": len(self._loaded),
-                "libraries_mapped": len(self.libraries())}
+        """Freezing as it was asked for, and the libraries that its packages brought."""
+        return {"freezing": self._freezing, "packages": len(self._loaded), "libraries_mapped": len(self.libraries)}
 
     def fallback(self) -> Optional[str]:
-        """Why what ran was no library; None where it was one."""
-        return None if self.libraries() else "no library of a package is mapped into the process"
-
-    @staticmethod
-    def libraries() -> List[str]:
-        """Files of packages that are mapped; PyTorch unpacks them below the folder for temporary files."""
-        return sorted(path for path in mapped() if "aotinductor" in path and path.endswith(".so"))
+        """Why what ran was no library; None where each package brought one."""
+        return None if len(self.libraries) >= len(self._loaded) > 0 else "no library of a package is mapped into the process"
 
     def use(self) -> CacheUse:
         """For the evidence, where a cache was to be kept."""
@@ -107,3 +105,8 @@ class AheadOfTime:
 
 def _beside(package: str) -> str:
     return package[:-len(".pt2")] + ".json"
+
+
+def _libraries() -> Set[str]:
+    """Files of packages that are mapped; PyTorch unpacks them below the folder for temporary files, each time anew."""
+    return {path for path in mapped() if "aotinductor" in path and path.endswith(".so")}

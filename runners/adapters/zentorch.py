@@ -5,7 +5,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import replace
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional
 
 import numpy as np
 import torch
@@ -48,12 +48,12 @@ class Adapter(TorchAdapter):
         return {"joint_custom_post_pass": zentorch.export_optimize_pass}
 
     def final_evidence(self) -> Evidence:
-        """Which operators are zentorch's own; inductor and oneDNN run the rest."""
+        """Which operators are zentorch's own, of the first batch size; inductor and oneDNN run the rest."""
         found = super().final_evidence()
-        counts = self._executed() if self._ahead is None else _called(self._ahead.libraries())
-        fallback = found.fallback or (None if counts else "no executed operator is zentorch's; inductor ran all of them")
+        runs = [self._executed()] if self._ahead is None else [_called(library) for library in self._ahead.libraries]
+        fallback = found.fallback or (None if all(runs) else "no executed operator is zentorch's; inductor ran all of them")
         return replace(found, executed_on=["zentorch", "PyTorch (inductor)"], fallback=fallback,
-                       detail={**found.detail, "zentorch_operators": counts})
+                       detail={**found.detail, "zentorch_operators": runs[0] if runs else {}})
 
     def _executed(self) -> Dict[str, int]:
         """Of one inference, by PyTorch's profiler."""
@@ -67,15 +67,13 @@ class Adapter(TorchAdapter):
         return {"zentorch": zentorch.__version__, "torch": torch.__version__, "numpy": np.__version__}
 
 
-def _called(libraries: Sequence[str]) -> Dict[str, int]:
-    """Calls of zentorch's operators in the source that lies beside each library: PyTorch's profiler does not see them there."""
-    calls: Counter[str] = Counter()
-    for library in libraries:
-        source = library[:-len(".so")] + ".cpp"
-        if os.path.exists(source):
-            with open(source, encoding="utf-8", errors="replace") as file:
-                calls.update(f"zentorch::{name}" for name in SHIM.findall(file.read()))
-    return dict(calls)
+def _called(library: str) -> Dict[str, int]:
+    """Calls of zentorch's operators in the source that lies beside a library: PyTorch's profiler does not see them there."""
+    source = library[:-len(".so")] + ".cpp"
+    if not os.path.exists(source):
+        return {}
+    with open(source, encoding="utf-8", errors="replace") as file:
+        return dict(Counter(f"zentorch::{name}" for name in SHIM.findall(file.read())))
 
 
 def _vendor() -> str:

@@ -216,6 +216,13 @@ def grouped() -> Strange:
     return Strange(name="grouped", batchable=False, inputs={"x": _normal(SAMPLES, 1, 3, 8, 8)}, model=model)
 
 
+def shaped() -> Strange:
+    """What a shape is made of, from the second axis on."""
+    nodes = [helper.make_node("Shape", ["x"], ["y"], start=1)]
+    return Strange(name="shaped", batchable=False, inputs={"x": _normal(SAMPLES, 2, 3, 4)},
+                   model=_model(nodes, [_value("x", F, [2, 3, 4])], [_value("y", I64, [2])], {}))
+
+
 def external() -> Strange:
     """Weights beside the file."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]

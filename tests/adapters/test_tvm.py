@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.adapters.breadth import outcome
 from tests.adapters.jobs import Prepared, Runner
 from tests.adapters.smallnets import convolutional
+from tests.adapters.strange import shaped
 
 pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 
@@ -51,3 +53,9 @@ def test_a_warm_start_takes_the_library_of_the_first(network: Prepared, runner: 
     kept = [trial(runner, network, batches=(), cells=[{**cell, "options": {"cache": cache}}])["evidence"]["cache"]
             for cache in ("cold", "warm")]
     assert [(use["kind"], use["hit"]) for use in kept] == [("compiled module", False), ("compiled module", True)]
+
+
+def test_a_shape_is_an_answer_too(runner: Runner, tmp_path: Path) -> None:
+    result = outcome(shaped, "tvm", runner, tmp_path, converts=False)
+    assert result["failure"] is None
+    assert [(cell["status"], cell["fidelity"]["mismatch_fraction"]) for cell in result["cells"]] == [("ok", 0.0)]
