@@ -30,11 +30,12 @@ class Adapter(BaseAdapter):
 
     PLACE = "cpu"  # where tensors are; a row for another device has another
     PRECISIONS: Sequence[str] = (*WIDTHS, "int8")
+    MODES: Sequence[str] = MODES
 
     def load(self, path: str, params: Params) -> None:
         """Sets the process's threads, then loads."""
         self._accept(params)
-        self._mode = _one_of(params, "mode", MODES)
+        self._mode = _one_of(params, "mode", self.MODES)
         self._compile_mode = _one_of(params, "compile_mode", COMPILE_MODES)
         if self._compile_mode != "default" and self._mode != "compile":
             raise Unsupported(f"compile_mode {self._compile_mode} has an effect in mode compile only")

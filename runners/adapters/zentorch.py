@@ -15,12 +15,13 @@ from .base import Evidence, Feeds, Params, Unsupported
 from .torch import Adapter as TorchAdapter
 
 VENDOR = "AuthenticAMD"
-MODES = ("compile", "aot")
 SHIM = re.compile(r"\baoti_torch_cpu_(zentorch_\w+)\(")  # how a library's source calls one of zentorch's operators
 
 
 class Adapter(TorchAdapter):
     """All but the compiler is PyTorch's."""
+
+    MODES = ("compile", "aot")
 
     def load(self, path: str, params: Params) -> None:
         """As PyTorch does; refuses other makers' processors, which zentorch is not made for."""
@@ -29,10 +30,7 @@ class Adapter(TorchAdapter):
         vendor = _vendor()
         if vendor != VENDOR:
             raise Unsupported(f"zentorch is for AMD's processors, and this one says {vendor}")
-        mode = str(params.settings.get("mode", MODES[0]))
-        if mode not in MODES:
-            raise Unsupported(f"mode is one of {', '.join(MODES)}, not {mode!r}")
-        super().load(path, replace(params, settings={**params.settings, "mode": mode, "gradients": "no_grad"}))
+        super().load(path, replace(params, settings={**params.settings, "gradients": "no_grad"}))
         self._example: Optional[Feeds] = None
 
     def compile(self, example: Feeds) -> bool:

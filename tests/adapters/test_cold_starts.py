@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.adapters.jobs import Prepared, Runner
+from tests.adapters.jobs import RUNNERS, Prepared, Runner
 
 pytestmark = pytest.mark.slow
 
@@ -77,4 +79,33 @@ def test_a_library_compiled_ahead_of_time_is_there_for_the_next_process(spam: Pr
     assert (cold["kind"], cold["hit"], cold["detail"]) == ("AOTInductor packages", False, {"from_cache": 0, "compiled": 1})
     assert (warm["kind"], warm["hit"], warm["detail"]) == ("AOTInductor packages", True, {"from_cache": 1, "compiled": 0})
     numbers = [result["evidence"]["detail"]["numbers"] for result in results]
-    assert numbers[0] == numbers[1] != {}  # the second never loaded the program: they lie beside the library
+    assert numbers[0] == numbers[1] != {}  # they lie beside the library
+
+
+TWICE = """
+import sys
+import torch
+from adapters.base import Params
+from adapters.torch_aot import AheadOfTime, Program
+
+def program():
+    print("loaded")
+    return Program(torch.nn.Linear(3, 2).eval(), {"numbers": {"float32": 8}})
+
+params = Params(cache_dir=sys.argv[1], keep_cache=True, threads=1)
+for _ in range(2):
+    ahead = AheadOfTime(program, __file__, params, {"torch": torch.__version__}, {})
+    with torch.no_grad():
+        ahead.of([torch.ones(1, 3)])(torch.ones(1, 3))
+    print(ahead.use().hit, ahead.about, ahead.fallback())
+"""
+
+
+@pytest.mark.heavy
+def test_a_program_whose_library_is_there_is_not_loaded(runner: Runner, tmp_path: Path) -> None:
+    script = tmp_path / "twice.py"
+    script.write_text(TWICE)
+    done = subprocess.run([runner.python("torch"), str(script), str(tmp_path / "cache")], capture_output=True, text=True,
+                          timeout=280, check=True, env={**os.environ, "PYTHONPATH": str(RUNNERS)})
+    about = {"numbers": {"float32": 8}}
+    assert done.stdout.splitlines() == ["loaded", f"False {about} None", f"True {about} None"]
