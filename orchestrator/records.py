@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import ResultError
-from orchestrator.model import Cell, Status, canonical_json, digest
+from orchestrator.model import Cell, Profile, Status, canonical_json, digest
 
 SCHEMA = "infermatrix.record/1"
 _NAME = re.compile(
@@ -40,6 +40,7 @@ class CellProgress:
 
     done: set[int] = field(default_factory=set)  # trials with a valid record
     attempts: dict[int, int] = field(default_factory=dict)  # trial -> attempts made, valid or not
+    disturbed: set[int] = field(default_factory=set)  # trials that ended well and do not count
     failures: dict[Status, int] = field(default_factory=dict)
 
     def note(self, trial: int, attempt: int, status: Status, *, valid: bool) -> None:
@@ -47,8 +48,7 @@ class CellProgress:
         self.attempts[trial] = max(self.attempts.get(trial, 0), attempt + 1)
         if status.is_infrastructure:
             return
-        if valid:
-            self.done.add(trial)
+        (self.done if valid else self.disturbed).add(trial)
         if status is not Status.OK:
             self.failures[status] = self.failures.get(status, 0) + 1
 
@@ -59,9 +59,20 @@ class CellProgress:
             count >= _SETTLED_AFTER or status in _SETTLED_AT_ONCE for status, count in self.failures.items()
         )
 
-    def wants(self, trial: int, max_attempts: int) -> bool:
-        """True while trial number `trial` is still missing and may be tried again."""
-        return trial not in self.done and not self.settled and self.attempts.get(trial, 0) < max_attempts
+    def wants(self, trial: int, profile: Profile) -> bool:
+        """True while trial number `trial` is still missing and may be tried again.
+
+        Where the profile says how many are `enough`, one that was disturbed is not while so many count, or still may.
+        """
+        if trial in self.done or self.settled or not self._may(trial, profile):
+            return False
+        if trial not in self.disturbed or not profile.enough:
+            return True
+        untried = set(range(profile.trials)) - self.done - self.disturbed
+        return len(self.done) + sum(self._may(other, profile) for other in untried) < profile.enough
+
+    def _may(self, trial: int, profile: Profile) -> bool:
+        return self.attempts.get(trial, 0) <= profile.max_retries
 
 
 class RecordStore:

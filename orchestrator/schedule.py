@@ -60,9 +60,9 @@ class Schedule:
 
     def pending(self, slot: Slot) -> tuple[Cell, ...]:
         """The slot's cells that still want this trial."""
-        attempts = self.bench.profile.max_retries + 1
+        profile = self.bench.profile
         return tuple(
-            cell for cell in slot.spec.cells if slot.anchor or self._progress(cell).wants(slot.index, attempts)
+            cell for cell in slot.spec.cells if slot.anchor or self._progress(cell).wants(slot.index, profile)
         )
 
     def is_settled(self, cell: Cell) -> bool:

@@ -149,6 +149,9 @@ def _profile(document: Document) -> Profile:
             f"`trials` must be at least {least} in a profile that extends `{base.name}`, not {profile.trials}",
             hint="One process says little about the next one: fresh processes of identical things differ.",
         )
+    if profile.enough > profile.trials:
+        raise document.error(("profile", "enough"), f"`enough` must not exceed `trials`, which is {profile.trials}",
+                             hint="It says how many trials must count before a disturbed one is left as it is.")
     if profile.min_iterations > profile.max_iterations:
         raise document.error(("profile", "min_iterations"), "`min_iterations` must not exceed `max_iterations`")
     if profile.max_cell_s < profile.min_duration_s:

@@ -12,6 +12,8 @@ name: my-matrix
 
 # How long and how often: quick (5 fresh processes per cell, 0.35 s each), standard (7, 3 s) or official (20, 60 s).
 # To change one value:  profile: {extends: quick, trials: 7, min_duration_s: 1.0}
+# Trials that the machine disturbed are left out and repeated, `max_retries` times at most; with `enough: 3` only while
+# fewer than 3 others count.
 profile: quick
 
 # How each backend's packages are kept apart: docker, venv (one virtual environment each) or interpreter (Pythons you name);

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
@@ -235,6 +235,13 @@ def test_all_cores_are_those_of_the_limits(registry: Registry) -> None:
 
 def test_a_profile_that_changes_nothing_keeps_its_name(registry: Registry) -> None:
     assert read(AXES + "profile: {extends: official}", registry).profile == OFFICIAL
+
+
+def test_a_profile_says_how_many_trials_are_enough(registry: Registry) -> None:
+    profile = "profile: {extends: quick, trials: 3, enough: %d}"
+    assert read(AXES + profile % 2, registry).profile == replace(QUICK, name="quick-custom", trials=3, enough=2)
+    with pytest.raises(ConfigError, match="`enough` must not exceed `trials`, which is 3"):
+        read(AXES + profile % 4, registry)
 
 
 def test_a_label_without_an_interpreter_is_told_how_to_name_one(registry: Registry) -> None:
