@@ -40,6 +40,7 @@ class CellProgress:
 
     done: set[int] = field(default_factory=set)  # trials with a valid record
     attempts: dict[int, int] = field(default_factory=dict)  # trial -> attempts made, valid or not
+    counted: set[int] = field(default_factory=set)  # of these, trials that ended well
     disturbed: set[int] = field(default_factory=set)  # trials that ended well and do not count
     failures: dict[Status, int] = field(default_factory=dict)
 
@@ -49,7 +50,9 @@ class CellProgress:
         if status.is_infrastructure:
             return
         (self.done if valid else self.disturbed).add(trial)
-        if status is not Status.OK:
+        if status is Status.OK and valid:
+            self.counted.add(trial)
+        elif status is not Status.OK:
             self.failures[status] = self.failures.get(status, 0) + 1
 
     @property
@@ -69,7 +72,7 @@ class CellProgress:
         if trial not in self.disturbed or not profile.enough:
             return True
         untried = set(range(profile.trials)) - self.done - self.disturbed
-        return len(self.done) + sum(self._may(other, profile) for other in untried) < profile.enough
+        return len(self.counted) + sum(self._may(other, profile) for other in untried) < profile.enough
 
     def _may(self, trial: int, profile: Profile) -> bool:
         return self.attempts.get(trial, 0) <= profile.max_retries

@@ -43,8 +43,9 @@ def _now() -> str:
 def default_folder(plan: Plan, isolation: IsolationKind, results: Path) -> Path:
     """`results/local/<name>-<8 digits of what was asked>`: the same command finds its records again."""
     config = plan.config
+    profile = {name: value for name, value in asdict(config.profile).items() if name != "enough" or value}  # came later
     asked = {
-        "cells": sorted(cell.id for cell in plan.cells), "profile": asdict(config.profile), "seed": config.seed,
+        "cells": sorted(cell.id for cell in plan.cells), "profile": profile, "seed": config.seed,
         "isolation": isolation.value,
         "models": sorted(
             (m.name, str(m.path), str(m.inputs), str(sorted(m.shapes.items())), str(sorted(m.tolerance.items())))

@@ -86,21 +86,33 @@ class Schedule:
             kept_for(self.bench, spec, found)
 
     def run(self, rounds: Sequence[Sequence[Slot]]) -> Tally:
-        """Every slot of every round; a trial in another machine state is repeated at the end of its round, bounded."""
+        """Every slot of every round; a disturbed trial is repeated at the end of its round, bounded.
+
+        Where others may make up for it, it is left until all rounds are over, and then repeated if they did not.
+        """
         begin = time.monotonic()
         for number, slots in enumerate(rounds):
             # counted anew, for what failed for good is not tried in later rounds
             self.pace.due = self.pace.done + sum(1 for later in rounds[number:] for slot in later if self.pending(slot))
-            todo = list(slots)
-            for _ in range(self.bench.profile.max_retries + 1):
-                again = [slot for slot in todo if not self._stopped() and not self._attempt(slot)]
-                todo = [slot for slot in again if not slot.anchor and self.pending(slot)]
-                self.tally.repeated += len(todo)
-                self.pace.due += len(todo)
-            if self._stopped():
-                break
+            self._round(slots)
+        late = [slot for slots in rounds for slot in slots
+                if not slot.anchor and slot.spec.id not in self.hopeless and self.pending(slot)]
+        if late and not self._stopped():
+            self._again(late)
+            self._round(late)
         self.tally.wall_s += time.monotonic() - begin
         return self.tally
+
+    def _round(self, slots: Sequence[Slot]) -> None:
+        todo = list(slots)
+        for _ in range(self.bench.profile.max_retries + 1):
+            again = [slot for slot in todo if not self._stopped() and not self._attempt(slot)]
+            todo = [slot for slot in again if not slot.anchor and self.pending(slot)]
+            self._again(todo)
+
+    def _again(self, slots: Sequence[Slot]) -> None:
+        self.tally.repeated += len(slots)
+        self.pace.due += len(slots)
 
     def _stopped(self) -> bool:
         return self.bench.stop.requested

@@ -14,7 +14,6 @@ from orchestrator.errors import ResultError
 from orchestrator.model import Cell, Scenario, Status
 from orchestrator.records import SCHEMA, CellProgress, RecordStore, read_json, record_key, write_atomically
 
-
 THREE_ATTEMPTS, ONE_ATTEMPT = replace(QUICK, max_retries=2), replace(QUICK, max_retries=0)
 ENOUGH_OF_FOUR = replace(QUICK, trials=4, enough=2, max_retries=1)
 
@@ -93,7 +92,7 @@ def test_a_disturbed_trial_is_repeated_where_the_profile_wants_all() -> None:
     assert after((0, False), (1, True), (2, True)).wants(0, replace(ENOUGH_OF_FOUR, enough=0))
 
 
-@pytest.mark.parametrize("known, repeated", [
+@pytest.mark.parametrize(("known", "repeated"), [
     ([(0, False)], False),  # three are to come
     ([(0, False), (1, False)], False),  # two are
     ([(0, False), (1, False), (2, False)], True),  # one is, and two are wanted
@@ -101,8 +100,14 @@ def test_a_disturbed_trial_is_repeated_where_the_profile_wants_all() -> None:
     ([(0, False), (1, True), (2, False), (3, False)], True),  # one does, and nothing is to come
     ([(0, False), (0, False), (1, True), (2, False), (3, False)], False),  # its attempts are used up
 ])
-def test_a_disturbed_trial_is_not_repeated_while_enough_others_count_or_may(known: list[tuple[int, bool]], repeated: bool) -> None:
+def test_a_disturbed_trial_is_not_repeated_while_enough_others_do_or_may(known: list[tuple[int, bool]], repeated: bool) -> None:
     assert after(*known).wants(0, ENOUGH_OF_FOUR) is repeated
+
+
+def test_a_trial_that_failed_is_none_of_those_that_are_enough() -> None:
+    progress = after((1, True), (2, False))
+    progress.note(0, 0, Status.TIMEOUT, valid=True)
+    assert progress.wants(2, replace(ENOUGH_OF_FOUR, trials=3))
 
 
 def test_a_trial_that_the_host_failed_is_repeated_however_many_count() -> None:

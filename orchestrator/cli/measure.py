@@ -34,7 +34,7 @@ from orchestrator.models.prepare import prepare_file
 from orchestrator.models.weights import bring
 from orchestrator.models.zoo import ZOO_FORMATS
 from orchestrator.modelset import ModelSet
-from orchestrator.plan.absent import absent_notes, on_this_machine
+from orchestrator.plan.absent import absent_notes, on_this_machine, time_here
 from orchestrator.plan.disk import DiskNeed, disk_lines, disk_need
 from orchestrator.plan.modelnotes import inspect_models
 from orchestrator.plan.plan import Plan, make_plan
@@ -115,7 +115,8 @@ def _plan(options: argparse.Namespace) -> int:
     used = {name for cell in plan.cells for name in cell.members}
     notes = [note for model in inspected if model.name in used for note in model.notes]
     gpus = read_gpus()
-    plan = replace(plan, warnings=(*plan.warnings, *notes, *absent_notes(plan, *gpus)))
+    plan = replace(plan, warnings=(*plan.warnings, *notes, *absent_notes(plan, *gpus)),
+                   estimate=time_here(plan, *gpus, load_seconds(RESULTS)))
     need, free_mb = _disk(on_this_machine(plan, *gpus), registry)
     if options.json:
         print(json.dumps({**plan_json(plan), "disk": {**asdict(need), "free_mb": free_mb}}, indent=1))

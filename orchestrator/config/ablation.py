@@ -59,7 +59,7 @@ def read_rows(document: Document, path: DocPath, raw: Mapping[str, Any], registr
     swept = base.given | frozenset(values)
     rows = {_label(base, change): replace(base.entry, label=_label(base, change), settings={**base.entry.settings, **change})
             for change in changes}
-    return (base, *(BackendRow(entry=entry, given=swept, swept=frozenset(values)) for entry in rows.values()))
+    return (base, *(replace(base, entry=entry, given=swept, swept=frozenset(values)) for entry in rows.values()))
 
 
 def _values(document: Document, path: DocPath, raw: Any, spec: BackendSpec) -> dict[str, tuple[Scalar, ...]]:

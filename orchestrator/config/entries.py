@@ -55,10 +55,11 @@ class BackendRow:
     entry: BackendEntry
     given: frozenset[str] = frozenset()
     swept: frozenset[str] = frozenset()  # of these, what its label says already (an ablation)
+    devices: tuple[str, ...] = ()  # empty: the matrix' own
 
 
 def read_row(document: Document, path: DocPath, raw: Mapping[str, Any], registry: Registry) -> BackendRow:
-    """One row: `{label, backend, settings, version, compiled}`; the label defaults to the backend's name."""
+    """One row: `{label, backend, settings, version, compiled, devices}`; the label defaults to the backend's name."""
     below = (*path, "backend")
     where = document.where(below)
     spec = registry.find(raw["backend"], where=where)
@@ -69,7 +70,19 @@ def read_row(document: Document, path: DocPath, raw: Mapping[str, Any], registry
         version=read_version(document, (*path, "version"), raw.get("version")),
         compiled=Compiled(raw.get("compiled", Compiled.FRESH.value)),
     )
-    return BackendRow(entry=entry, given=frozenset(given))
+    return BackendRow(entry=entry, given=frozenset(given),
+                      devices=read_devices(document, (*path, "devices"), raw.get("devices", ()), registry))
+
+
+def read_devices(document: Document, path: DocPath, raw: Sequence[str], registry: Registry) -> tuple[str, ...]:
+    """Devices, each of a kind that some backend knows. Raises ConfigError for another."""
+    known = sorted({"cpu", "cuda", *(device for spec in registry.values() for device in spec.devices)})
+    for index, device in enumerate(raw):
+        kind = device.partition(":")[0]
+        if kind not in known:
+            near = did_you_mean(kind, known)
+            raise document.error((*path, index), f"unknown kind of device `{kind}`{near}", hint=f"Known: {listed(known)}.")
+    return tuple(raw)
 
 
 def read_settings(document: Document, path: DocPath, raw: Mapping[str, Any], spec: BackendSpec) -> dict[str, Scalar]:

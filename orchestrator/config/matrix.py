@@ -11,11 +11,11 @@ from orchestrator.backends import Registry
 from orchestrator.config.ablation import read_backends
 from orchestrator.config.check import checked
 from orchestrator.config.durations import parse_duration
-from orchestrator.config.entries import BackendRow, ModelEntry, read_members, read_models
+from orchestrator.config.entries import BackendRow, ModelEntry, read_devices, read_members, read_models
 from orchestrator.config.machine import Machine
 from orchestrator.config.nearest import did_you_mean, listed
 from orchestrator.config.overrides import with_sets
-from orchestrator.config.profiles import MIN_TRIALS, PROFILES
+from orchestrator.config.profiles import MIN_ENOUGH, MIN_TRIALS, PROFILES
 from orchestrator.config.rules import Rule, read_rules
 from orchestrator.config.scenarios import ScenarioEntry, read_scenarios
 from orchestrator.config.yamlfile import Document, load_document
@@ -107,7 +107,7 @@ def config_from(
         hosts=_hosts(document),
         models=entries,
         backends=rows,
-        devices=_devices(document, registry),
+        devices=read_devices(document, ("devices",), document.value.get("devices", ["cpu"]), registry),
         precisions=tuple(data.get("precision", ("fp32",))),
         threads=_threads(data.get("threads", (ALL_CORES,)), cores=len(limits.cpus)),
         batches=tuple(int(b) for b in data.get("batch", (1,))),
@@ -149,9 +149,11 @@ def _profile(document: Document) -> Profile:
             f"`trials` must be at least {least} in a profile that extends `{base.name}`, not {profile.trials}",
             hint="One process says little about the next one: fresh processes of identical things differ.",
         )
-    if profile.enough > profile.trials:
-        raise document.error(("profile", "enough"), f"`enough` must not exceed `trials`, which is {profile.trials}",
-                             hint="It says how many trials must count before a disturbed one is left as it is.")
+    if profile.enough and not MIN_ENOUGH[base.name] <= profile.enough <= profile.trials:
+        raise document.error(
+            ("profile", "enough"),
+            f"`enough` must be {MIN_ENOUGH[base.name]} to {profile.trials} in this profile that extends `{base.name}`",
+            hint="It says how many trials must count before a disturbed one is left as it is; 0: all.")
     if profile.min_iterations > profile.max_iterations:
         raise document.error(("profile", "min_iterations"), "`min_iterations` must not exceed `max_iterations`")
     if profile.max_cell_s < profile.min_duration_s:
@@ -203,19 +205,6 @@ def _hosts(document: Document) -> tuple[str, ...]:
         if name in names[:index]:
             raise document.error(("hosts", index), f"host `{name}` is listed twice")
     return tuple(names)
-
-
-def _devices(document: Document, registry: Registry) -> tuple[str, ...]:
-    devices = document.value.get("devices", ["cpu"])
-    known = sorted({"cpu", "cuda", *(device for spec in registry.values() for device in spec.devices)})
-    for index, device in enumerate(devices):
-        kind = device.partition(":")[0]
-        if kind not in known:
-            near = did_you_mean(kind, known)
-            raise document.error(
-                ("devices", index), f"unknown kind of device `{kind}`{near}", hint=f"Known: {listed(known)}."
-            )
-    return tuple(devices)
 
 
 def _threads(raw: Sequence[int | str], *, cores: int) -> tuple[int, ...]:

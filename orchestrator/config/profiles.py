@@ -22,3 +22,4 @@ OFFICIAL = Profile(
 
 PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (QUICK, STANDARD, OFFICIAL)})
 MIN_TRIALS: Mapping[str, int] = MappingProxyType({"quick": 3, "standard": 5, "official": 20})
+MIN_ENOUGH: Mapping[str, int] = MappingProxyType({**MIN_TRIALS, "quick": 2})  # one trial has no interval

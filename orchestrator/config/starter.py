@@ -43,7 +43,7 @@ backends:
   # A row may sweep its own settings: {backend: openvino, ablate: all}, or ablate: {num_streams: [1, 2]}.
   # - {label: ort-before, backend: onnxruntime, version: 1.30.0}
 
-devices: [cpu]
+devices: [cpu]         # a row may have its own: {backend: torch_cuda, devices: [cuda]}
 precision: [fp32]
 threads: [all]         # numbers, or all: every core the run may use
 batch: [1, 8]          # samples per inference; single_stream always has 1

@@ -7,13 +7,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.counting import several
+from orchestrator.facts.seconds import Known
 from orchestrator.gpus import Gpu, lacking
+from orchestrator.plan.cost import Estimate, estimate
 from orchestrator.plan.plan import Plan
 
 
 def on_this_machine(plan: Plan, gpus: Sequence[Gpu], why: str | None) -> Plan:
     """The plan with the cells alone that can run here. `why`: there is no GPU."""
     return replace(plan, cells=tuple(cell for cell in plan.cells if lacking(cell.device, gpus, why) is None))
+
+
+def time_here(plan: Plan, gpus: Sequence[Gpu], why: str | None, known: Known) -> Estimate:
+    """The plan's time without the loads that end before a process is started."""
+    specs = [spec for spec in plan.specs if lacking(spec.cells[0].device, gpus, why) is None]
+    return estimate(specs, plan.config.profile, anchors=len(plan.anchors), known=known)
 
 
 def absent_notes(plan: Plan, gpus: Sequence[Gpu], why: str | None) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def product(config: MatrixConfig) -> Iterator[Combo]:
     for model, scenarios in loads:
         for row in config.backends:
             for host in config.hosts:
-                for device in config.devices:
+                for device in row.devices or config.devices:
                     for precision in config.precisions:
                         for cores in config.threads:
                             for load in scenarios:

@@ -240,8 +240,11 @@ def test_a_profile_that_changes_nothing_keeps_its_name(registry: Registry) -> No
 def test_a_profile_says_how_many_trials_are_enough(registry: Registry) -> None:
     profile = "profile: {extends: quick, trials: 3, enough: %d}"
     assert read(AXES + profile % 2, registry).profile == replace(QUICK, name="quick-custom", trials=3, enough=2)
-    with pytest.raises(ConfigError, match="`enough` must not exceed `trials`, which is 3"):
-        read(AXES + profile % 4, registry)
+    for number in (1, 4):
+        with pytest.raises(ConfigError, match="`enough` must be 2 to 3 in this profile that extends `quick`"):
+            read(AXES + profile % number, registry)
+    with pytest.raises(ConfigError, match="`enough` must be 20 to 20 in this profile that extends `official`"):
+        read(AXES + "profile: {extends: official, enough: 3}", registry)
 
 
 def test_a_label_without_an_interpreter_is_told_how_to_name_one(registry: Registry) -> None:

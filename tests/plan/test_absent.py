@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.backends import Registry, load_registry
+from orchestrator.facts.seconds import Known
 from orchestrator.gpus import Gpu
-from orchestrator.plan.absent import absent_notes, on_this_machine
+from orchestrator.plan.absent import absent_notes, on_this_machine, time_here
 from orchestrator.plan.plan import Plan, make_plan
 from tests.config.madeup import read, write_backend
 
@@ -39,6 +40,13 @@ def test_without_a_gpu_the_cells_of_the_cpu_are_left_and_the_others_are_told(tmp
     assert first.startswith("2 cells will be `not run` here")
     assert "no GPU `cuda` was found on this machine (NVML shows no GPU)" in first
     assert "`cuda:1`" in second
+
+
+def test_the_time_is_that_of_the_trials_that_can_run(tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    none, all_of_it = time_here(plan, (), "NVML shows no GPU", Known(loads={})), plan.estimate
+    assert none.trials == plan.config.profile.trials + len(plan.anchors) < all_of_it.trials
+    assert none.seconds < all_of_it.seconds
 
 
 def test_a_gpu_that_is_here_is_not_one_that_is_not(tmp_path: Path) -> None:

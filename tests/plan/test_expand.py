@@ -262,6 +262,15 @@ def test_what_a_backend_declares_it_cannot_do_stays_visible(known: Registry) -> 
     assert {(c.label, c.device) for c in expansion.cells} == {("alpha", "cpu")}
 
 
+def test_a_row_s_own_devices_stand_in_place_of_the_matrix_s(known: Registry) -> None:
+    rows = "models: [spam]\nbackends: [alpha, {backend: beta, devices: [cpu, 'cuda:1']}]\ndevices: ['cuda:0']\n"
+    expansion = expanded(rows, known)
+    assert {(c.label, c.device) for c in expansion.cells} == {("beta", "cpu")}
+    assert {(u.cell.label, u.cell.device) for u in expansion.unsupported} == {("alpha", "cuda:0"), ("beta", "cuda:1")}
+    with pytest.raises(ConfigError, match="unknown kind of device `gpu`"):
+        expanded("models: [spam]\nbackends: [{backend: beta, devices: [gpu]}]\n", known)
+
+
 @pytest.mark.parametrize(
     ("only", "sentence"),
     [
