@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # two processes: tests that use the machine as a whole share one of them (tests/conftest.py)
 WORKERS := 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-# 3.11 first: every backend is locked for it, so `--isolation venv` can use the same interpreter
+# 3.11 first: nearly every backend is locked for it, so `--isolation venv` can use the same interpreter
 PYTHONS := $(PYTHON) python3.11 python3 python3.12 python3.13 python3.10 /usr/bin/python3
 
 help: ## this list
