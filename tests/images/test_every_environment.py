@@ -1,4 +1,4 @@
-"""Every environment of this project as a Dockerfile: each is locked for the Python that it asks of a base, and starts from that base."""
+"""Every environment as a Dockerfile: locked for the Python that it asks of a base, and started from that base."""
 
 from __future__ import annotations
 
