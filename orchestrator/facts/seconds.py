@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from orchestrator.errors import ResultError
-from orchestrator.model import Cell, Compiled
+from orchestrator.model import Cell, Compiled, Status
 from orchestrator.records import read_json
 
 SCHEMA = "infermatrix.seconds/1"
@@ -84,11 +84,11 @@ def measure(records: Iterable[Mapping[str, Any]]) -> dict[Load, Took]:
 
 
 def _trials(records: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """Records by the process that they come from; anchors, which are one cell only, left out."""
+    """Records by the process that they come from, without anchors, which are one cell only, and what this host could not run."""
     found: dict[tuple[str, int, int], list[Mapping[str, Any]]] = {}
     for record in records:
         trial = record["trial"]
-        if not trial["anchor"]:
+        if not trial["anchor"] and not Status(record["status"]).is_infrastructure:
             found.setdefault((trial["spec"], trial["index"], trial["attempt"]), []).append(record)
     return list(found.values())
 

@@ -5,6 +5,7 @@ Compiled on the machine that measures, in every trial (or taken from the kept ca
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 import iree.runtime as runtime
@@ -20,6 +21,7 @@ LEVELS = ("O0", "O1", "O2", "O3")
 DEVICES = ("auto", "local-task", "local-sync")
 CHANNELS_LAST = "--iree-preprocessing-pass-pipeline=builtin.module(util.func(iree-preprocessing-convert-conv-to-channels-last))"
 WORKER = "iree-worker"  # how the runtime names its threads
+WORKERS_S = 1.0  # how long the workers have to name themselves
 WORKER_STACK = 4 << 20  # bytes; must hold what `stack_limit` lets the compiler put there
 
 
@@ -72,9 +74,9 @@ class Adapter(BaseAdapter):
 
     def evidence(self) -> Evidence:
         """The worker threads that exist, counted in this process, and what was compiled how."""
-        seconds = _worker_seconds()
-        workers = len(seconds)
         expected = self._params.threads if self._driver == "local-task" else 0
+        seconds = _worker_seconds(expected)
+        workers = len(seconds)
         fallback = None
         if workers != expected:
             fallback = f"{expected} worker threads were asked for, IREE's runtime made {workers}"
@@ -116,8 +118,18 @@ class Adapter(BaseAdapter):
                         order=about["inputs"])
 
 
-def _worker_seconds() -> List[float]:
-    """Processor time of each of this process's threads that is one of IREE's workers, as the kernel names and counts them."""
+def _worker_seconds(expected: int) -> List[float]:
+    """Processor time of each of this process's threads that is one of IREE's workers, as the kernel names and counts them.
+
+    A worker names itself once it runs, which may be after the first inference of a small model: they are given a moment.
+    """
+    deadline = time.monotonic() + WORKERS_S
+    while len(found := _workers()) < expected and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return sorted(found, reverse=True)
+
+
+def _workers() -> List[float]:
     found = []
     for thread in os.listdir("/proc/self/task"):
         try:
@@ -128,4 +140,4 @@ def _worker_seconds() -> List[float]:
         if name.startswith(WORKER):
             fields = rest.split()
             found.append((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
-    return sorted(found, reverse=True)
+    return found

@@ -38,7 +38,15 @@ def prepared(path: str, params: ConvertParams) -> Tuple[Any, bool]:
     graph = free if free is not None else _folded(model, params, None)
     made = graph if graph is not None else model
     reorder_gelu(made)
+    _rename(made)
     return made, free is not None
+
+
+def _rename(model: Any) -> None:
+    """No name begins with a slash: onnx2tf calls a grouped convolution's variables after its node, and TensorFlow refuses it."""
+    for node in model.graph.node:
+        if node.name.startswith("/"):
+            node.name = "node" + node.name
 
 
 def _stand_in(model: Any) -> int:

@@ -5,7 +5,8 @@ import os
 import re
 from collections import Counter
 from dataclasses import replace
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional, Pattern
+from typing import Counter as Counts
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from .torch import Adapter as TorchAdapter
 
 VENDOR = "AuthenticAMD"
 SHIM = re.compile(r"\baoti_torch_cpu_(zentorch_\w+)\(")  # how a library's source calls one of zentorch's operators
+CALL = re.compile(r"\btorch\.ops\.zentorch\.(zentorch_\w+)[.\w]*\(")  # and how the code does that inductor wrote for a graph
+NONE_OWN = "no executed operator is zentorch's; inductor ran all of them"
 
 
 class Adapter(TorchAdapter):
@@ -45,13 +48,29 @@ class Adapter(TorchAdapter):
         """zentorch's pass for programs that are compiled ahead; it has fewer fusions than that of torch.compile."""
         return {"joint_custom_post_pass": zentorch.export_optimize_pass}
 
+    def evidence(self) -> Evidence:
+        """Which operators are zentorch's own in the code that runs; inductor and oneDNN run the rest."""
+        if self._ahead is not None:
+            return self._own([_called(library) for library in self._ahead.libraries])
+        return self._own([self._written()])
+
     def final_evidence(self) -> Evidence:
-        """Which operators are zentorch's own, of the first batch size; inductor and oneDNN run the rest."""
-        found = super().final_evidence()
-        runs = [self._executed()] if self._ahead is None else [_called(library) for library in self._ahead.libraries]
-        fallback = found.fallback or (None if all(runs) else "no executed operator is zentorch's; inductor ran all of them")
+        """The same of what was executed, of the first batch size."""
+        return self.evidence() if self._ahead is not None else self._own([self._executed()])
+
+    def _own(self, runs: List[Dict[str, int]]) -> Evidence:
+        found = super().evidence()
+        fallback = found.fallback or (None if all(runs) else NONE_OWN)
         return replace(found, executed_on=["zentorch", "PyTorch (inductor)"], fallback=fallback,
                        detail={**found.detail, "zentorch_operators": runs[0] if runs else {}})
+
+    def _written(self) -> Dict[str, int]:
+        """Calls in the code that inductor wrote for this model: it lies below the cache folder that the model has to itself."""
+        from torch._inductor.codecache import PyCodeCache
+
+        folder = os.path.realpath(self._params.cache_dir)
+        files = {os.path.realpath(module.__file__ or "") for module in PyCodeCache.modules}
+        return dict(sum((_calls(CALL, file) for file in files if file.startswith(folder + os.sep)), Counter()))
 
     def _executed(self) -> Dict[str, int]:
         """Of one inference, by PyTorch's profiler."""
@@ -68,10 +87,12 @@ class Adapter(TorchAdapter):
 def _called(library: str) -> Dict[str, int]:
     """Calls of zentorch's operators in the source that lies beside a library: PyTorch's profiler does not see them there."""
     source = library[:-len(".so")] + ".cpp"
-    if not os.path.exists(source):
-        return {}
-    with open(source, encoding="utf-8", errors="replace") as file:
-        return dict(Counter(f"zentorch::{name}" for name in SHIM.findall(file.read())))
+    return dict(_calls(SHIM, source)) if os.path.exists(source) else {}
+
+
+def _calls(pattern: Pattern[str], file: str) -> Counts[str]:
+    with open(file, encoding="utf-8", errors="replace") as source:
+        return Counter(f"zentorch::{name}" for name in pattern.findall(source.read()))
 
 
 def _vendor() -> str:

@@ -88,3 +88,10 @@ def test_what_only_looks_like_gelu_stays(changes: dict[str, float]) -> None:
     before = made.SerializeToString()
     assert graph.reorder_gelu(made) == 0
     assert made.SerializeToString() == before
+
+
+def test_names_that_tensorflow_takes_for_no_scope_are_changed() -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["r"], name="/layer/Relu"), helper.make_node("Relu", ["r"], ["y"], name="last")]
+    made = model(nodes, [1, 4], [1, 4])
+    graph._rename(made)
+    assert [node.name for node in made.graph.node] == ["node/layer/Relu", "last"]

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import BuildError, NoPythonError
+from orchestrator.images.interpreters import interpreters
 from orchestrator.images.venvs import ensure_venv, ensure_venvs
 from orchestrator.model import EnvSpec, IsolationKind
-from tests.images.wheelhouse import make_env, make_runner
+from tests.images.wheelhouse import make_env, make_runner, make_wheel
 
 
 @pytest.fixture
@@ -75,6 +76,20 @@ def test_an_environment_without_a_python_here_says_which_it_knows(
     monkeypatch.setenv("PYENV_ROOT", "/nowhere")
     with pytest.raises(NoPythonError, match=r"tiny needs Python 3\.99, and none is here"):
         ensure_venv(env, runner_dir=runner_dir)
+
+
+def test_what_is_for_older_pythons_alone_is_installed_for_one(
+    wheelhouse: Path, runner_dir: Path, tmp_path: Path
+) -> None:
+    ages = ("3.6", "3.7", "3.8", "3.9")
+    old = next((found for found in interpreters(ages) if found.python in ages), None)
+    if old is None:
+        pytest.skip("no Python before 3.10 here")
+    make_wheel(wheelhouse, "tinyengine", "1.5", python="<3.10")
+    env = make_env(tmp_path / "old", "tinyengine==1.5\n", pythons=[old.python])
+    ready = ensure_venv(env, python=old.path, runner_dir=runner_dir)
+    code = "import tinyengine; print(tinyengine.__version__)"
+    assert subprocess.run([ready.python, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "1.5"
 
 
 def test_a_named_python_without_a_lock_is_refused(env: EnvSpec, runner_dir: Path) -> None:

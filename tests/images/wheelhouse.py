@@ -18,8 +18,10 @@ from orchestrator.model import EnvSpec
 THIS_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def make_wheel(folder: Path, name: str, version: str, *, requires: Sequence[str] = (), payload: bytes = b"") -> Path:
-    """A pure-Python wheel `name` with one module that knows its version and `payload` as package data."""
+def make_wheel(
+    folder: Path, name: str, version: str, *, requires: Sequence[str] = (), payload: bytes = b"", python: str | None = None,
+) -> Path:
+    """A pure-Python wheel `name` with one module that knows its version and `payload` as package data, for some Pythons only."""
     folder.mkdir(parents=True, exist_ok=True)
     info = f"{name}-{version}.dist-info"
     files = {
@@ -27,7 +29,8 @@ def make_wheel(folder: Path, name: str, version: str, *, requires: Sequence[str]
         f"{name}/data.bin": payload,
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/METADATA": "\n".join(
-            ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {r}" for r in requires), ""]
+            ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {r}" for r in requires),
+             *([f"Requires-Python: {python}"] if python else []), ""]
         ).encode(),
     }
     record = "".join(f"{path},sha256={_digest(content)},{len(content)}\n" for path, content in files.items())
