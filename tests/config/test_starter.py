@@ -66,3 +66,11 @@ def test_the_default_matrix_is_four_by_four() -> None:
     cells = expand(config, registry).cells
     assert len({cell.model for cell in cells}) == len({cell.backend for cell in cells}) == 4
     assert len(cells) == 32
+
+
+def test_the_full_matrix_has_every_backend_on_every_model_where_it_can_run() -> None:
+    registry = load_registry(ROOT / "images")
+    config = load_matrix(ROOT / "matrices/full.yaml", registry, models=MODELS, machine=Machine(cpus=(0, 1), memory_mb=8000))
+    cells = expand(config, registry).cells
+    assert {(cell.backend, cell.model) for cell in cells} == {(backend, model) for backend in registry for model in MODELS}
+    assert {cell.device for cell in cells} == {"cpu", "cuda"}

@@ -51,6 +51,12 @@ def test_anchors_say_nothing_of_a_load() -> None:
     assert measure([record(CELL, 0, 2.5, anchor=True)]) == {}
 
 
+def test_what_this_host_could_not_run_says_nothing_of_another() -> None:
+    absent = make_record(CELL, 0)
+    absent.update(trial_s=None, measurement=None, status="not_run")
+    assert measure([absent]) == {}
+
+
 def test_what_never_started_takes_no_time_in_a_plan() -> None:
     dead = make_record(CELL, 0)
     dead.update(trial_s=None, measurement=None)
