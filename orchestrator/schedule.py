@@ -93,7 +93,8 @@ class Schedule:
         begin = time.monotonic()
         for number, slots in enumerate(rounds):
             # counted anew, for what failed for good is not tried in later rounds
-            self.pace.due = self.pace.done + sum(1 for later in rounds[number:] for slot in later if self.pending(slot))
+            due = (slot for later in rounds[number:] for slot in later if self.pending(slot))
+            self.pace.due = self.pace.done + sum(isinstance(self.bench.resolve(slot.spec), Ready) for slot in due)
             self._round(slots)
         late = [slot for slots in rounds for slot in slots
                 if not slot.anchor and slot.spec.id not in self.hopeless and self.pending(slot)]

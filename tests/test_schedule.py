@@ -37,7 +37,7 @@ class Scripted(Schedule):
 
 def trials(script: Sequence[str], profile: Profile) -> tuple[list[int], int]:
     """Numbers of the trials in the order that they were run in, and how many were repeats."""
-    bench: Any = SimpleNamespace(profile=profile, key=lambda _: "k", stop=Stop())
+    bench: Any = SimpleNamespace(profile=profile, key=lambda _: "k", stop=Stop(), resolve=lambda _: None)
     schedule = Scripted(bench=bench, script=list(script))
     schedule.run([[Slot(spec=SPEC, index=number, round=number, position=0)] for number in range(profile.trials)])
     assert schedule.script == []

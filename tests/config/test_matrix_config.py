@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
 
 from orchestrator.backends import Registry
 from orchestrator.config.matrix import load_matrix
-from orchestrator.config.profiles import OFFICIAL, QUICK
+from orchestrator.config.profiles import QUICK
 from orchestrator.errors import ConfigError
 from orchestrator.model import IsolationKind, Scenario
 from tests.config.madeup import AXES, BUILTIN, MACHINE, complaint, read
@@ -231,20 +231,6 @@ def test_all_cores_beside_their_number_are_one_value(registry: Registry) -> None
 
 def test_all_cores_are_those_of_the_limits(registry: Registry) -> None:
     assert read(AXES + "limits: {cpus: [2]}", registry).threads == (1,)
-
-
-def test_a_profile_that_changes_nothing_keeps_its_name(registry: Registry) -> None:
-    assert read(AXES + "profile: {extends: official}", registry).profile == OFFICIAL
-
-
-def test_a_profile_says_how_many_trials_are_enough(registry: Registry) -> None:
-    profile = "profile: {extends: quick, trials: 3, enough: %d}"
-    assert read(AXES + profile % 2, registry).profile == replace(QUICK, name="quick-custom", trials=3, enough=2)
-    for number in (1, 4):
-        with pytest.raises(ConfigError, match="`enough` must be 2 to 3 in this profile that extends `quick`"):
-            read(AXES + profile % number, registry)
-    with pytest.raises(ConfigError, match="`enough` must be 20 to 20 in this profile that extends `official`"):
-        read(AXES + "profile: {extends: official, enough: 3}", registry)
 
 
 def test_a_label_without_an_interpreter_is_told_how_to_name_one(registry: Registry) -> None:
