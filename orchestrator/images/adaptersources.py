@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 from orchestrator.model import EnvSpec, digest
+
+_ONE_AT_A_TIME = threading.Lock()  # CPython 3.11 counts the depth of trees for all threads together, and then fails (gh-106905)
 
 
 def adapter_sources(folder: Path, backend: str) -> frozenset[str]:
@@ -42,7 +45,8 @@ def _closure(runner_dir: Path, files: Iterable[Path]) -> frozenset[Path]:
 
 def _imports(path: Path, runner_dir: Path) -> list[Path]:
     try:
-        tree = ast.parse(path.read_bytes())
+        with _ONE_AT_A_TIME:
+            tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):  # it will fail where it runs, and say so there
         return []
     modules: list[Path] = []

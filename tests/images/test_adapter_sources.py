@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from orchestrator.images.adaptersources import adapter_sources, code_digest
@@ -21,6 +24,23 @@ def test_what_an_adapter_imports_of_its_neighbours_belongs_to_it(tmp_path: Path)
         tmp_path, mine=mine, base="", shared="from . import deeper", deeper="", alone="",
         mine_convert="from .mine import Adapter", mine_other="")
     assert adapter_sources(folder, "mine") == {"mine", "mine_convert", "base", "shared", "deeper"}
+
+
+def test_several_environments_may_be_looked_into_at_the_same_time() -> None:
+    def elsewhere(*_: object) -> None:
+        time.sleep(0.0005)  # another thread goes on in the middle of what this one parses
+
+    names = sorted(path.stem for path in (RUNNERS / "adapters").glob("t*.py"))
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(elsewhere)
+    gc.set_threshold(50)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda name: adapter_sources(RUNNERS / "adapters", name), names * 3))
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(elsewhere)
+    assert all(name in sources for name, sources in zip(names * 3, found, strict=True))
 
 
 def test_a_longer_name_is_another_backend(tmp_path: Path) -> None:
