@@ -92,6 +92,8 @@ class Schedule:
         """
         begin = time.monotonic()
         for number, slots in enumerate(rounds):
+            if self._stopped():
+                break
             # counted anew, for what failed for good is not tried in later rounds
             due = (slot for later in rounds[number:] for slot in later if self.pending(slot))
             self.pace.due = self.pace.done + sum(isinstance(self.bench.resolve(slot.spec), Ready) for slot in due)

@@ -68,3 +68,14 @@ def test_attempts_are_bounded_however_few_count() -> None:
 
 def test_what_the_host_failed_at_is_repeated_at_once() -> None:
     assert trials(["host_lost", "ok", "ok", "ok"], TWO_OF_THREE) == ([0, 0, 1, 2], 1)
+
+
+def test_once_stopped_nothing_is_prepared_or_run() -> None:
+    def asked(_: TrialSpec) -> None:
+        raise AssertionError("it would convert a model now")
+
+    bench: Any = SimpleNamespace(profile=THREE, key=lambda _: "k", stop=Stop(), resolve=asked)
+    bench.stop.request("Ctrl-C")
+    schedule = Scripted(bench=bench)
+    schedule.run([[Slot(spec=SPEC, index=0, round=0, position=0)]])
+    assert schedule.order == []
