@@ -176,7 +176,7 @@ class Profile:
     max_cell_s: float  # a cell that cannot finish min_iterations within this is `timeout`/`not_run`
     trial_timeout_s: float
     max_retries: int  # of a trial whose machine state differed, or whose host failed
-    enough: int = 0  # trials that count, beyond which one that does not is not repeated; 0: all of `trials`
+    enough: int = 0  # trials that count, beyond which one that does not is not repeated; 0: all of `trials`. In any machine state
 
 
 @dataclass(frozen=True, kw_only=True)
